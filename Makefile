@@ -1,0 +1,59 @@
+# `make` alone lists what there is.
+
+# Any of these can be given on the command line: make train TASK=walker_walk
+TASK = cup_catch
+CONFIG = $(if $(filter gpu,$(DEVICE)),default,cpu)
+ARGS =
+LOGDIR = ~/planet_tf
+
+# A graphics driver's version file alone is no sign of a GPU: containers show
+# their host's. /dev/nvidiactl is there where one can be used.
+DEVICE := $(shell \
+    if [ -e /dev/nvidiactl ] || nvidia-smi -L 2>/dev/null | grep -q '^GPU'; \
+    then echo gpu; else echo cpu; fi)
+
+RUN = .venv/bin/python
+# A GPU that appears later needs other packages, hence a stamp for each.
+READY = .venv/ready-$(DEVICE)
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 14
+	@echo
+	@echo 'make train TASK=walker_walk CONFIG=default ARGS="--seed=1"'
+	@echo 'make test ARGS="tests/test_gif.py"'
+	@echo 'PYTHON=/path/to/python3.12 chooses the Python of .venv.'
+
+.PHONY: setup
+setup: $(READY)  ## Install everything into .venv; the others do so first
+
+$(READY): requirements.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" bash scripts/setup.sh $(DEVICE)
+	@touch $@
+
+.PHONY: train
+train: setup  ## Train on TASK; the same command continues the run
+	@$(RUN) -m planet_tf.train --config=$(CONFIG) --task=$(TASK) $(ARGS)
+
+.PHONY: test
+test: setup  ## Run the tests
+	@$(RUN) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup  ## Check style and format
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+
+.PHONY: format
+format: setup  ## Put the code into the format that lint asks for
+	@$(RUN) -m ruff check --fix
+	@$(RUN) -m ruff format
+
+.PHONY: tensorboard
+tensorboard: setup  ## Show the runs in LOGDIR
+	@.venv/bin/tensorboard --logdir $(LOGDIR)
+
+.PHONY: clean
+clean:  ## Remove .venv and caches; runs are kept
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

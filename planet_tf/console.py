@@ -1,0 +1,127 @@
+"""What `train` says in the terminal, line by line."""
+
+import time
+
+import tensorflow as tf
+
+from planet_tf.config import Config
+from planet_tf.control.episodes import Episode, episode_return
+from planet_tf.control.workers import Worker
+from planet_tf.models.world_model import WorldModel
+from planet_tf.tools import flops
+from planet_tf.tools.replay import memory_when_full
+from planet_tf.training.schedule import Schedule
+
+_COLUMNS = {
+    "train/score": "return {:.0f}",
+    "test/score": "TEST RETURN {:.0f}",
+    "train/image": "image {:.1f}",
+    "train/reward": "reward {:.3f}",
+    "train/kl": "kl {:.1f}",
+    "time/update_rate": "{:.2f} updates/s",
+    "time/plan_rate": "{:.1f} plans/s",
+}
+_TIMERS = ("update", "plan", "simulate", "wait", "evaluate")
+
+
+def introduction(
+    config: Config,
+    schedule: Schedule,
+    model: WorldModel,
+    workers: dict[str, Worker],
+    updates: int,
+) -> str:
+    """What is about to run, on what, and what it will take."""
+    lines = []
+    for task, worker in workers.items():
+        spec = worker.spec
+        lines.append(
+            f"{task}: {spec.episode_length} decisions an episode, "
+            f"{spec.action_dim} action dimensions"
+        )
+    parameters = sum(v.shape.num_elements() for v in model.trainable_variables)
+    gpus = tf.config.list_physical_devices("GPU")
+    device = f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
+    lines.append(f"Model: {parameters:,} parameters, on {device}")
+    played = _episodes(config, schedule)
+    length = max(w.spec.episode_length for w in workers.values())
+    lines.append(
+        f"Run: {schedule.total_updates:,} updates and {played:,} episodes; "
+        f"images in memory at its end: "
+        f"{memory_when_full(played, length) / 2**30:.2f} GiB"
+    )
+    if not gpus:
+        action_dim = max(w.spec.action_dim for w in workers.values())
+        hours = _cpu_hours(config, schedule, action_dim, length)
+        hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
+        lines.append(f"Arithmetic alone takes about {hours:.1f} hours{hint}")
+    if updates:
+        lines.append(f"Continuing after update {updates:,}")
+    return "\n".join(lines)
+
+
+def seed_line(split: str, played: dict[str, Episode]) -> str:
+    """One line for one seed episode of every task."""
+    returns = ", ".join(
+        f"{task} {episode_return(episode):.0f}"
+        for task, episode in played.items()
+    )
+    return f"{split} seed episode, return: {returns}"
+
+
+def line(counters: dict[str, int], metrics: dict[str, float]) -> str:
+    """One line for the updates and the episode since the last line."""
+    parts = [
+        "episode {episodes}  update {updates}  env step {env_steps}".format(
+            **counters
+        )
+    ]
+    parts += [
+        text.format(metrics[name])
+        for name, text in _COLUMNS.items()
+        if name in metrics
+    ]
+    shares = [
+        f"{name} {metrics[f'time/{name}_share']:.0%}"
+        for name in _TIMERS
+        if f"time/{name}_share" in metrics
+    ]
+    return "  ".join([*parts, f"[{', '.join(shares)}]"])
+
+
+def _episodes(config: Config, schedule: Schedule) -> int:
+    """Training episodes at the end of the run."""
+    rounds = schedule.total_updates * config.batch_shape[0]
+    rounds = rounds // config.collect_every + config.num_seed_episodes
+    return rounds * len(config.tasks)
+
+
+def _cpu_hours(
+    config: Config, schedule: Schedule, action_dim: int, length: int
+) -> float:
+    """A lower limit, from this machine's speed at a large matrix product."""
+    size = 2048
+    a = tf.random.normal([size, size])
+    product = tf.function(lambda x: tf.matmul(x, x))
+    product(a)
+    start = time.perf_counter()
+    product(a).numpy()
+    rate = 2 * size**3 / (time.perf_counter() - start)
+    sizes = {
+        "stoch": config.state_size,
+        "deter": config.model_size,
+        "layers": config.num_layers,
+        "units": config.num_units,
+    }
+    update = flops.update_flops(
+        *config.batch_shape, config.conv_depth, action_dim, **sizes
+    )
+    plan = flops.plan_flops(
+        config.planner_amount,
+        config.planner_iterations,
+        config.planner_horizon,
+        action_dim,
+        **sizes,
+    )
+    plans = _episodes(config, schedule) * length
+    return (schedule.total_updates * update + plans * plan) / rate / 3600

@@ -1,0 +1,1 @@
+"""Acting in a world: tasks, simulators, workers, episodes, the planner."""

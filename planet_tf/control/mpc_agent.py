@@ -1,0 +1,176 @@
+"""The acting agent: filter the belief, plan in latent space, add noise.
+
+Shape letters: B batch of environments, N candidates, H horizon, A action, S
+stochastic state.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from planet_tf.control.planning import cross_entropy_method
+from planet_tf.models.world_model import WorldModel
+from planet_tf.networks.conv_ha import IMAGE_SHAPE
+from planet_tf.tools.preprocess import preprocess
+
+
+class PolicyNoise(NamedTuple):
+    """All randomness of one decision; I is the planner's iterations."""
+
+    image: tf.Tensor | None  # [B, 64, 64, 3] uniform in [0, 1)
+    post: tf.Tensor | None  # [B, S] standard normal, like all that follow
+    plan: tf.Tensor  # [I, B, N, H, A]
+    latent: tf.Tensor | None  # [I, B, N, H, S]
+    explore: tf.Tensor  # [B, A]
+
+
+class MPCAgent:
+    """Model-predictive control with a learned model (original `mpc_agent.py`).
+
+    Args:
+        model: Shared with the learner; plans always use its newest weights.
+        action_dim: A.
+        horizon: Decisions H to look ahead.
+        candidates: Action sequences N tried in each iteration.
+        elites: The best of them, which the next iteration samples around.
+        iterations: Of the cross-entropy method.
+        action_noise: Standard deviation of exploration noise on the first
+            action of the plan; 0 for evaluation. Can be set at any time.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        action_dim: int,
+        *,
+        horizon: int = 12,
+        candidates: int = 1000,
+        elites: int = 100,
+        iterations: int = 10,
+        action_noise: float = 0.0,
+    ):
+        self.action_noise = action_noise
+        self._model = model
+        self._action_dim = action_dim
+        self._horizon = horizon
+        self._candidates = candidates
+        self._elites = elites
+        self._iterations = iterations
+
+    def reset(self, batch: int = 1, seed: int = 0) -> None:
+        """Forgets everything, for `batch` new episodes; seeds their noise."""
+        self._state = self._model.dynamics.initial(batch)
+        self._action = tf.zeros([batch, self._action_dim])
+        self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
+        self._steps = 0
+
+    def act(self, image: np.ndarray) -> np.ndarray:
+        """Decides on one action for each environment.
+
+        Args:
+            image: uint8 [B, 64, 64, 3], the newest frame of each.
+
+        Returns:
+            float32 [B, A] in [-1, 1].
+        """
+        # Tensors only: Python numbers would trace the policy again.
+        seed = self._seed + tf.constant([self._steps, 0], tf.int32)
+        self._action, self._state = self.policy(
+            tf.constant(image),
+            self._state,
+            self._action,
+            tf.constant(self.action_noise, tf.float32),
+            seed,
+        )
+        self._steps += 1
+        return self._action.numpy()
+
+    @tf.function
+    def policy(
+        self,
+        image: tf.Tensor,
+        state: Any,
+        action: tf.Tensor,
+        action_noise: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, Any]:
+        """One decision from image to action, in one graph: see `decide`."""
+        noise = self.draw_noise(seed, image.shape[0])
+        return self.decide(image, state, action, action_noise, noise)
+
+    def draw_noise(self, seed: tf.Tensor, batch: int) -> PolicyNoise:
+        """Noise for one decision: the same seed, the same noise."""
+        seeds = tf.random.split(seed, 5)
+        stoch = self._model.dynamics.stoch_size
+        plan = [self._iterations, batch, self._candidates, self._horizon]
+        normal = tf.random.stateless_normal
+        mean_only = self._model.mean_only
+        return PolicyNoise(
+            tf.random.stateless_uniform([batch, *IMAGE_SHAPE], seeds[0]),
+            None if mean_only else normal([batch, stoch], seeds[1]),
+            normal([*plan, self._action_dim], seeds[2]),
+            None if mean_only else normal([*plan, stoch], seeds[3]),
+            normal([batch, self._action_dim], seeds[4]),
+        )
+
+    def decide(
+        self,
+        image: tf.Tensor,
+        state: Any,
+        action: tf.Tensor,
+        action_noise: tf.Tensor,
+        noise: PolicyNoise,
+    ) -> tuple[tf.Tensor, Any]:
+        """Filters, plans and explores.
+
+        Args:
+            image: uint8 [B, 64, 64, 3].
+            state: Belief after the previous decision, [B, .].
+            action: The action that led to `image`, [B, A]; zeros at first.
+            action_noise: Scalar standard deviation.
+            noise: See `draw_noise`.
+
+        Returns:
+            The action [B, A] to execute, in [-1, 1], and the belief given
+            `image`.
+        """
+        model = self._model
+        x = preprocess(image, model.image_bits, noise.image)
+        post_noise = None if noise.post is None else noise.post[:, None]
+        _, post = model.dynamics.observe(
+            model.encoder(x)[:, None], action[:, None], (None, post_noise), state
+        )
+        state = tf.nest.map_structure(lambda x: x[:, 0], post)
+        plan = cross_entropy_method(
+            self.predicted_return(state, noise.latent),
+            noise.plan,
+            elites=self._elites,
+        )
+        action = plan[:, 0] + action_noise * noise.explore
+        return tf.clip_by_value(action, -1.0, 1.0), state
+
+    def predicted_return(self, state: Any, latent: tf.Tensor | None):
+        """The planner's objective: sum of mean rewards over the horizon.
+
+        All candidates of a row share one posterior sample. The current
+        state's own reward is not counted; nothing is discounted.
+        """
+        model = self._model
+
+        def objective(actions: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
+            B, N, H, A = actions.shape
+            # Deviates from planet: rows repeat in the order in which [B, N]
+            # flattens; the original tiles, which mixes up environments when
+            # there are several (no effect on one).
+            start = tf.nest.map_structure(lambda x: tf.repeat(x, N, 0), state)
+            noise = None
+            if latent is not None:
+                noise = tf.reshape(latent[i], [B * N, H, -1])
+            states = model.dynamics.imagine(
+                tf.reshape(actions, [B * N, H, A]), noise, start
+            )
+            reward = model.reward(model.dynamics.features(states))
+            return tf.reshape(tf.reduce_sum(reward, axis=1), [B, N])
+
+        return objective

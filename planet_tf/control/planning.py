@@ -1,0 +1,55 @@
+"""Planning by the cross-entropy method (paper, algorithm 2).
+
+Shape letters: I iterations, B batch of environments, N candidates, H horizon, A
+action.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def cross_entropy_method(
+    objective: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    noise: tf.Tensor,
+    *,
+    elites: int,
+) -> tf.Tensor:
+    """Finds action sequences with a high objective (original `planning.py`).
+
+    Starts from Normal(0, 1) for every action, and refits mean and standard
+    deviation to the best candidates of each iteration. Nothing is carried over
+    from earlier plans. A pure function: the same noise gives the same plan.
+
+    Args:
+        objective: Maps actions [B, N, H, A] in [-1, 1] and the iteration (a
+            scalar int32) to returns [B, N]; higher is better. Rows of B are
+            independent problems.
+        noise: Standard normal draws [I, B, N, H, A], all dimensions static;
+            they set the number of iterations and of candidates.
+        elites: The best candidates that the belief is refitted to, 1 to N.
+
+    Returns:
+        The mean [B, H, A] of the final belief over actions, in [-1, 1]; zeros
+        without iterations, as in the original.
+    """
+    I, B, _, H, A = noise.shape
+
+    def refit(i, mean, std):
+        # Clipped before evaluation and refit: the released code does so, the
+        # paper's algorithm does not print it.
+        actions = tf.clip_by_value(
+            mean[:, None] + std[:, None] * noise[i], -1.0, 1.0
+        )
+        returns = objective(actions, i)
+        _, best = tf.math.top_k(returns, elites, sorted=False)
+        elite = tf.gather(actions, best, batch_dims=1)
+        mean, variance = tf.nn.moments(elite, axes=[1])
+        # The floor is the original's; without it std can reach exactly 0.
+        return i + 1, mean, tf.sqrt(variance + 1e-6)
+
+    belief = (tf.constant(0), tf.zeros([B, H, A]), tf.ones([B, H, A]))
+    _, mean, _ = tf.while_loop(
+        lambda i, *_: i < I, refit, belief, maximum_iterations=I
+    )
+    return mean

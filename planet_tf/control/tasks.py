@@ -1,0 +1,94 @@
+"""The tasks, by name; imports neither simulator nor TensorFlow.
+
+The seven tasks of the original with its action repeats (`scripts/tasks.py`),
+and every other task of the dm_control suite as "domain-task".
+"""
+
+import difflib
+from typing import NamedTuple
+
+EPISODE_FRAMES = 1000
+"""Simulator steps in an episode, the same for every task."""
+
+
+class Task(NamedTuple):
+    """A dm_control task and how the agent sees and drives it."""
+
+    domain: str
+    name: str
+    # Simulator steps for each decision; the rewards of all are summed.
+    action_repeat: int = 2
+    camera: int = 0
+
+
+TASKS = {
+    "cartpole_balance": Task("cartpole", "balance", 8),
+    "cartpole_swingup": Task("cartpole", "swingup", 8),
+    "cheetah_run": Task("cheetah", "run", 4),
+    "cup_catch": Task("ball_in_cup", "catch", 4),
+    "finger_spin": Task("finger", "spin", 2),
+    "reacher_easy": Task("reacher", "easy", 4),
+    "walker_walk": Task("walker", "walk", 2),
+}
+
+# A copy of `dm_control.suite.ALL_TASKS`, because importing the suite takes
+# seconds and loads a graphics library. Without lqr: its actions are unbounded,
+# and its spring constants are drawn when it is loaded, not at reset.
+SUITE = {
+    "acrobot": ("swingup", "swingup_sparse"),
+    "ball_in_cup": ("catch",),
+    "cartpole": (
+        "balance",
+        "balance_sparse",
+        "swingup",
+        "swingup_sparse",
+        "two_poles",
+        "three_poles",
+    ),
+    "cheetah": ("run",),
+    "dog": ("stand", "walk", "trot", "run", "fetch"),
+    "finger": ("spin", "turn_easy", "turn_hard"),
+    "fish": ("upright", "swim"),
+    "hopper": ("stand", "hop"),
+    "humanoid": ("stand", "walk", "run", "run_pure_state"),
+    "humanoid_CMU": ("stand", "walk", "run"),
+    "manipulator": ("bring_ball", "bring_peg", "insert_ball", "insert_peg"),
+    "pendulum": ("swingup",),
+    "point_mass": ("easy", "hard"),
+    "quadruped": ("walk", "run", "escape", "fetch"),
+    "reacher": ("easy", "hard"),
+    "stacker": ("stack_2", "stack_4"),
+    "swimmer": ("swimmer6", "swimmer15"),
+    "walker": ("stand", "walk", "run"),
+}
+
+
+def get_task(name: str) -> Task:
+    """Finds a task by its name.
+
+    Args:
+        name: A key of TASKS, or "domain-task" as dm_control spells them, such
+            as "hopper-hop" or "ball_in_cup-catch". Those that are not in TASKS
+            get an action repeat of 2, the smallest the original uses.
+
+    Raises:
+        ValueError: There is no such task; lists those that exist.
+    """
+    known = {
+        f"{domain}-{task}": Task(domain, task)
+        for domain, tasks in SUITE.items()
+        for task in tasks
+    }
+    # "walker-walk" and "walker_walk" are one task with one action repeat.
+    known |= {f"{task.domain}-{task.name}": task for task in TASKS.values()}
+    known |= TASKS
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    others = sorted(set(known) - set(TASKS))
+    raise ValueError(
+        f"There is no task {name!r}.{hint}\n"
+        f"Tasks of the paper: {', '.join(TASKS)}.\n"
+        f"Other dm_control tasks: {', '.join(others)}."
+    )

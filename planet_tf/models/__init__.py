@@ -1,0 +1,1 @@
+"""Latent dynamics models and the world model built around them."""

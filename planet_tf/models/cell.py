@@ -1,0 +1,228 @@
+"""What the three latent dynamics cells share.
+
+Shape letters: B batch, T time, A action, E embedding, S stochastic state, D
+deterministic state. Everything is batch-major outside `scan_time`.
+
+A cell offers
+
+    feature_size                               size F of what the heads read
+    initial(B) -> State                        all zeros (also std)
+    observe(embed, action, noise, state)       closed loop -> (prior, post)
+    imagine(action, noise, state)              open loop -> prior
+    features(state) -> [..., F]
+
+`action[:, t]` is the action that led to `embed[:, t]`. States are NamedTuples
+with at least `mean`, `std` and `stoch`; noise is standard normal and shaped like
+`stoch`, or None to use means instead of samples (original `mean_only`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from planet_tf.networks.basic import ACTIVATIONS, dense, dense_stack
+
+tfd = tfp.distributions
+
+
+class GRU(tf.keras.layers.Layer):
+    """Gated recurrent unit with the equations of TF1's `GRUBlockCell`.
+
+    The reset gate multiplies the state before the matrix product, and both
+    gates start with a bias of one. Columns of `w_ru` are reset, then update.
+    Keras' GRUCell differs in its defaults (bias, orthogonal initial kernel,
+    reset after), hence this one.
+
+    Args:
+        inputs: Input size I.
+        units: State size U.
+    """
+
+    def __init__(self, inputs: int, units: int, name: str = "gru"):
+        super().__init__(name=name)
+        size = inputs + units
+        self.w_ru = self.add_weight(
+            shape=[size, 2 * units], initializer="glorot_uniform", name="w_ru"
+        )
+        self.b_ru = self.add_weight(
+            shape=[2 * units], initializer="ones", name="b_ru"
+        )
+        self.w_c = self.add_weight(
+            shape=[size, units], initializer="glorot_uniform", name="w_c"
+        )
+        self.b_c = self.add_weight(
+            shape=[units], initializer="zeros", name="b_c"
+        )
+        self.built = True
+
+    def call(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """One step: x [B, I] and state [B, U] to the new state [B, U]."""
+        return _gru(x, state, self.w_ru, self.b_ru, self.w_c, self.b_c)
+
+    def split(self, start: int, stop: int) -> tuple[Callable, Callable]:
+        """Separates inputs `start` to `stop`, known before a loop over time.
+
+        Inputs before `start` count as zeros.
+
+        Returns:
+            `project(x)`, from [..., stop - start] to gates [..., 2U] and
+            candidate [..., U]; and `step(x, state, gates, candidate)`, the
+            rest of `call` for the other inputs x [B, I - stop].
+        """
+        project_ru, project_c = self.w_ru[start:stop], self.w_c[start:stop]
+        w_ru, w_c = self.w_ru[stop:], self.w_c[stop:]
+
+        def project(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return (
+                tf.tensordot(x, project_ru, 1) + self.b_ru,
+                tf.tensordot(x, project_c, 1) + self.b_c,
+            )
+
+        def step(x, state, gates, candidate) -> tf.Tensor:
+            return _gru(x, state, w_ru, gates, w_c, candidate)
+
+        return project, step
+
+
+def _gru(x, state, w_ru, b_ru, w_c, b_c) -> tf.Tensor:
+    gates = tf.matmul(tf.concat([x, state], -1), w_ru) + b_ru
+    reset, update = tf.split(tf.sigmoid(gates), 2, -1)
+    x = tf.concat([x, reset * state], -1)
+    candidate = tf.tanh(tf.matmul(x, w_c) + b_c)
+    return update * state + (1.0 - update) * candidate
+
+
+class Gaussian(tf.keras.layers.Layer):
+    """Mean and standard deviation of a latent state, from dense layers.
+
+    The standard deviation is softplus(.) + `min_std`.
+
+    Args:
+        inputs: Input size.
+        units: Width of the hidden layers.
+        size: S.
+        layers: Hidden layers, at least one.
+        activation: Theirs, a key of `ACTIVATIONS`.
+        min_std: Added to every standard deviation, > 0.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        size: int,
+        layers: int,
+        activation: str,
+        min_std: float,
+        name: str,
+    ):
+        super().__init__(name=name)
+        self._act = ACTIVATIONS[activation]
+        self._min_std = min_std
+        self.hidden = dense_stack(inputs, units, layers, "hidden")
+        self.mean = dense(units, size, "mean")
+        self.std = dense(units, size, "std")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps [..., inputs] to mean and standard deviation, [..., S]."""
+        return self.rest(self.hidden[0](x))
+
+    def rest(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What follows the linear part of the first hidden layer."""
+        y = self._act(y)
+        for layer in self.hidden[1:]:
+            y = self._act(layer(y))
+        return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
+
+
+def split(
+    layer: tf.keras.layers.Dense, rows: int
+) -> tuple[Callable, Callable]:
+    """A linear layer of two concatenated inputs as two summands.
+
+    What does not depend on the previous state can then be computed for all
+    steps at once, outside the loop over time.
+
+    Returns:
+        Functions `first` and `second` with layer(concat[a, b]) = first(a) +
+        second(b), a having `rows` values; the second adds the bias.
+    """
+    # Sliced here and not at every step: the gradient of a slice is as large
+    # as the kernel.
+    head, tail = layer.kernel[:rows], layer.kernel[rows:]
+
+    def first(x: tf.Tensor) -> tf.Tensor:
+        return tf.tensordot(x, head, 1)
+
+    def second(x: tf.Tensor) -> tf.Tensor:
+        return tf.tensordot(x, tail, 1) + layer.bias
+
+    return first, second
+
+
+def scan_time(
+    step: Callable[[Any, Any], Any],
+    inputs: Any,
+    initial: Any,
+    unroll: bool = False,
+) -> Any:
+    """Applies `state = step(state, input)` along T.
+
+    Args:
+        step: Takes and returns structures of [B, ...].
+        inputs: Structure of [B, T, ...].
+        initial: State before the first step.
+        unroll: Build T copies of the step instead of a loop: faster to run and
+            slower to trace; for short horizons.
+
+    Returns:
+        All T states, [B, T, ...].
+    """
+    if unroll:
+        length = tf.nest.flatten(inputs)[0].shape[1]
+        states, state = [], initial
+        for t in range(length):
+            state = step(
+                state, tf.nest.map_structure(lambda x, t=t: x[:, t], inputs)
+            )
+            states.append(state)
+        return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
+    states = tf.scan(step, tf.nest.map_structure(_swap, inputs), initial)
+    return tf.nest.map_structure(_swap, states)
+
+
+def _swap(x: tf.Tensor) -> tf.Tensor:
+    """Exchanges batch and time."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+def shift(states: Any, first: Any) -> Any:
+    """The state before each step: `first` [B, .], then all but the last.
+
+    Args:
+        states: Structure of [B, T, ...].
+        first: The same of [B, ...].
+    """
+    return tf.nest.map_structure(
+        lambda x, x0: tf.concat([x0[:, None], x[:, :-1]], 1), states, first
+    )
+
+
+def sample(
+    mean: tf.Tensor, std: tf.Tensor, noise: tf.Tensor | None
+) -> tf.Tensor:
+    """Reparameterised draw: mean + std * noise, or the mean without noise."""
+    return mean if noise is None else mean + std * noise
+
+
+def dist(state: Any) -> tfd.Distribution:
+    """The diagonal Gaussian of a state with `mean` and `std` [..., S]."""
+    return tfd.MultivariateNormalDiag(state.mean, state.std)
+
+
+def kl_divergence(post: Any, prior: Any) -> tf.Tensor:
+    """KL(post || prior) in nats, summed over S: [...]."""
+    return tfd.kl_divergence(dist(post), dist(prior))

@@ -1,0 +1,281 @@
+"""The world model: encoder, latent dynamics and heads under one loss.
+
+Shape letters: B batch, T time, A action, S stochastic state, F features.
+"""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from planet_tf.models import cell
+from planet_tf.models.overshooting import overshoot
+from planet_tf.networks.basic import VectorHead
+from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+from planet_tf.tools.preprocess import postprocess, preprocess
+
+Metrics = dict[str, tf.Tensor]
+
+
+class Noise(NamedTuple):
+    """All randomness of one pass over a batch."""
+
+    image: tf.Tensor | None  # [B, T, 64, 64, 3] uniform in [0, 1)
+    prior: tf.Tensor | None  # [B, T, S] standard normal, like what follows
+    post: tf.Tensor | None  # [B, T, S]
+    overshooting: tf.Tensor | None = None  # [B, T, distance, S]
+
+
+class WorldModel(tf.keras.layers.Layer):
+    """p(image, reward | actions) with latent dynamics (paper, section 3).
+
+    Args:
+        dynamics: A cell, see `models/cell.py`.
+        encoder: Images to embeddings.
+        image: Image head.
+        reward: Reward head.
+        diagnostics: Heads by key of the batch, trained to predict simulator
+            variables.
+        gradient_heads: Heads whose loss trains encoder and dynamics too. The
+            others read features that pass no gradient on.
+        image_bits: Colour depth the model sees, 1 to 8.
+        mean_only: Means instead of samples in the latent state.
+        image_scale: Weight of the image's negative log-likelihood.
+        reward_scale: Weight of the reward's; 10 in the released code.
+        divergence_scale: Weight of the KL term.
+        free_nats: KL below this many nats a step costs nothing; None: no floor.
+        global_scale: Weight of KL(post || Normal(0, 1)).
+        overshooting_scale: Weight of latent overshooting.
+        overshooting_distance: Predictions 2 to this many steps ahead count;
+            one step ahead is the KL term. At least 2 where the scale is not 0.
+        overshooting_stop: Overshooting trains the predictions alone, not the
+            posteriors they are compared with (`os_stop_posterior_grad`).
+    """
+
+    def __init__(
+        self,
+        dynamics: tf.keras.layers.Layer,
+        encoder: Encoder,
+        image: Decoder,
+        reward: VectorHead,
+        *,
+        diagnostics: dict[str, VectorHead] | None = None,
+        gradient_heads: Collection[str] = ("image", "reward"),
+        image_bits: int = 5,
+        mean_only: bool = False,
+        image_scale: float = 1.0,
+        reward_scale: float = 10.0,
+        divergence_scale: float = 1.0,
+        free_nats: float | None = 3.0,
+        global_scale: float = 0.0,
+        overshooting_scale: float = 0.0,
+        overshooting_distance: int = 0,
+        overshooting_stop: bool = True,
+    ):
+        super().__init__(name="world_model")
+        if overshooting_scale and overshooting_distance < 2:
+            raise ValueError(
+                "overshooting compares predictions 2 to "
+                "`overshooting_distance` steps ahead, which must be at least "
+                f"2, not {overshooting_distance}"
+            )
+        self.dynamics = dynamics
+        self.encoder = encoder
+        self.image = image
+        self.reward = reward
+        self.diagnostics = diagnostics or {}
+        self.image_bits = image_bits
+        self.mean_only = mean_only
+        self._gradient_heads = frozenset(gradient_heads)
+        self._free_nats = free_nats
+        self._distance = overshooting_distance
+        self._stop = overshooting_stop
+        # Log-probabilities are to grow, divergences to shrink. What has no
+        # weight is not computed and trains nothing.
+        self._scales = {
+            "image": -image_scale,
+            "reward": -reward_scale,
+            **{name: -1.0 for name in self.diagnostics},
+            "divergence": divergence_scale,
+            "global_divergence": global_scale,
+            "overshooting": overshooting_scale,
+        }
+        self._scales = {k: v for k, v in self._scales.items() if v}
+        self.built = True
+
+    @property
+    def variable_groups(self) -> list[list[tf.Variable]]:
+        """The model's variables, then those of each head without gradient.
+
+        What trains one group does not depend on the others.
+        """
+        frozen = [
+            head.trainable_variables
+            for name, head in self._heads.items()
+            if name not in self._gradient_heads
+        ]
+        apart = {id(variable) for group in frozen for variable in group}
+        own = [v for v in self.trainable_variables if id(v) not in apart]
+        return [own, *frozen]
+
+    @property
+    def _heads(self) -> dict[str, tf.keras.layers.Layer]:
+        return {
+            "image": self.image, "reward": self.reward, **self.diagnostics
+        }
+
+    def draw_noise(self, seed: tf.Tensor, batch: int, length: int) -> Noise:
+        """Noise for `loss` or `open_loop`: the same seed, the same noise."""
+        seeds = tf.random.split(seed, 4)
+        image = tf.random.stateless_uniform(
+            [batch, length, *IMAGE_SHAPE], seeds[0]
+        )
+        if self.mean_only:
+            return Noise(image, None, None)
+        size = self.dynamics.stoch_size
+        normal = tf.random.stateless_normal
+        overshooting = None
+        if "overshooting" in self._scales:
+            shape = [batch, length, self._distance, size]
+            overshooting = normal(shape, seeds[3])
+        return Noise(
+            image,
+            normal([batch, length, size], seeds[1]),
+            normal([batch, length, size], seeds[2]),
+            overshooting,
+        )
+
+    def loss(
+        self, batch: dict[str, tf.Tensor], noise: Noise
+    ) -> tuple[tf.Tensor, Metrics]:
+        """The training objective (paper, equation 6; original `compute_losses`).
+
+        image NLL + 10 * reward NLL + max(0, KL(post || prior) - free nats),
+        each averaged over batch and time.
+
+        Args:
+            batch: image uint8 [B, T, 64, 64, 3], action [B, T, A], reward
+                [B, T]; row t of action led to row t of image and reward.
+            noise: See `draw_noise`.
+
+        Returns:
+            The loss, and scalars by name: log-probabilities `image` and
+            `reward`, `divergence` after free nats, `kl` before.
+        """
+        steps, prior, post = self.objectives(batch, noise)
+        terms = {name: tf.reduce_mean(x) for name, x in steps.items()}
+        loss = tf.add_n(
+            [scale * terms[name] for name, scale in self._scales.items()]
+        )
+        metrics = {
+            "loss": loss,
+            **terms,
+            "prior_entropy": tf.reduce_mean(cell.dist(prior).entropy()),
+            "post_entropy": tf.reduce_mean(cell.dist(post).entropy()),
+            "prior_std": tf.reduce_mean(prior.std),
+            "post_std": tf.reduce_mean(post.std),
+        }
+        return loss, metrics
+
+    def objectives(
+        self, batch: dict[str, tf.Tensor], noise: Noise
+    ) -> tuple[dict[str, tf.Tensor], Any, Any]:
+        """What `loss` averages, for each step.
+
+        Args:
+            batch: See `loss`, as for `noise`.
+            noise: See `draw_noise`.
+
+        Returns:
+            The terms by name, [B, T] each, and the prior and posterior states.
+        """
+        target = preprocess(batch["image"], self.image_bits, noise.image)
+        prior, post = self.dynamics.observe(
+            self.encoder(target), batch["action"], (noise.prior, noise.post)
+        )
+        features = self.dynamics.features(post)
+        frozen = tf.stop_gradient(features)
+        targets = {**batch, "image": target}
+        steps = {}
+        for name, head in self._heads.items():
+            mean = head(features if name in self._gradient_heads else frozen)
+            steps[name] = head.dist(mean).log_prob(targets[name])
+        steps["kl"] = cell.kl_divergence(post, prior)
+        steps["divergence"] = self._beyond_free_nats(steps["kl"])
+        if "global_divergence" in self._scales:
+            # The original names this term and has no code for it.
+            unit = post._replace(
+                mean=tf.zeros_like(post.mean), std=tf.ones_like(post.std)
+            )
+            steps["global_divergence"] = cell.kl_divergence(post, unit)
+        if "overshooting" in self._scales:
+            steps["overshooting"] = self._overshooting(
+                batch["action"], post, noise.overshooting
+            )
+        return steps, prior, post
+
+    def _overshooting(
+        self, action: tf.Tensor, post: Any, noise: tf.Tensor | None
+    ) -> tf.Tensor:
+        """KL of predictions 2 to D steps ahead: [B, T, D - 1]."""
+        prior, target, mask = overshoot(
+            self.dynamics, action, post, noise, self._distance
+        )
+        if self._stop:
+            target = tf.nest.map_structure(tf.stop_gradient, target)
+        kl = self._beyond_free_nats(cell.kl_divergence(target, prior))
+        # Deviates from planet: entries past the end of the chunk are 0, where
+        # the released code computes NaN. They stay in the denominator of the
+        # mean, as in its gradient.
+        return (mask * kl)[:, :, 1:]
+
+    def _beyond_free_nats(self, kl: tf.Tensor) -> tf.Tensor:
+        # Per step, before any mean: one step's slack is not lent to another.
+        if self._free_nats is None:
+            return kl
+        return tf.maximum(0.0, kl - self._free_nats)
+
+    @tf.function
+    def open_loop(
+        self, batch: dict[str, tf.Tensor], seed: tf.Tensor, context: int = 5
+    ) -> tuple[dict[str, tf.Tensor], Metrics]:
+        """Filters `context` steps, then predicts the rest from actions alone.
+
+        Args:
+            batch: As for `loss`, with T > `context`.
+            seed: int32 [2].
+            context: Steps with observations; 5 as in the paper's videos.
+
+        Returns:
+            Predictions: `image` [B, T, 64, 64, 3] in [0, 1], `truth` likewise,
+            `reward` [B, T]; and the scalars of `loss` on this batch, which are
+            closed loop.
+        """
+        B, T = batch["image"].shape[:2]
+        noise = self.draw_noise(seed, B, T)
+        _, metrics = self.loss(batch, noise)
+        target = preprocess(batch["image"], self.image_bits, noise.image)
+
+        def cut(x, start, stop):
+            return None if x is None else x[:, start:stop]
+
+        _, post = self.dynamics.observe(
+            self.encoder(target[:, :context]),
+            batch["action"][:, :context],
+            (cut(noise.prior, 0, context), cut(noise.post, 0, context)),
+        )
+        last = tf.nest.map_structure(lambda x: x[:, -1], post)
+        prior = self.dynamics.imagine(
+            batch["action"][:, context:], cut(noise.prior, context, T), last
+        )
+        state = tf.nest.map_structure(
+            lambda *x: tf.concat(x, axis=1), post, prior
+        )
+        features = self.dynamics.features(state)
+        image = postprocess(self.image(features), self.image_bits)
+        predictions = {
+            "truth": postprocess(target, self.image_bits),
+            "image": tf.clip_by_value(image, 0.0, 1.0),
+            "reward": self.reward(features),
+        }
+        return predictions, metrics

@@ -1,0 +1,1 @@
+"""Feed-forward networks: convolutional encoder and decoder, vector heads."""

@@ -1,0 +1,157 @@
+"""Image encoder and decoder of Ha & Schmidhuber (2018), as planet has them.
+
+Shapes: 64x64x3 -> 31 -> 14 -> 6 -> 2x2 -> flat (encoder) and 1x1 -> 5 -> 13 ->
+30 -> 64x64x3 (decoder); valid padding and stride 2 everywhere (original
+`conv_ha.py`). `depth` scales all filters: 32 is the paper's network.
+"""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from planet_tf.networks.basic import dense
+
+tfd = tfp.distributions
+
+IMAGE_SHAPE = (64, 64, 3)
+
+
+class Encoder(tf.keras.layers.Layer):
+    """Images [..., 64, 64, 3] to embeddings [..., 32 * depth], always ReLU.
+
+    Args:
+        depth: Filters of the first convolution.
+    """
+
+    def __init__(self, depth: int = 32, name: str = "encoder"):
+        super().__init__(name=name)
+        self.embed_size = 32 * depth
+        self.convs = []
+        channels, size = IMAGE_SHAPE[-1], IMAGE_SHAPE[0]
+        for i, filters in enumerate([depth, 2 * depth, 4 * depth, 8 * depth]):
+            conv = tf.keras.layers.Conv2D(
+                filters, 4, strides=2, activation="relu", name=f"conv_{i}"
+            )
+            conv.build([None, size, size, channels])
+            channels, size = filters, (size - 4) // 2 + 1
+            self.convs.append(conv)
+        self.built = True
+
+    def call(self, image: tf.Tensor) -> tf.Tensor:
+        """Encodes preprocessed images, values in [-0.5, 0.5)."""
+        leading = image.shape[:-3]
+        x = tf.reshape(image, [-1, *IMAGE_SHAPE])
+        for conv in self.convs:
+            x = conv(x)
+        # Row-major height, width, channel: the original's flattening.
+        return tf.reshape(x, [*leading, self.embed_size])
+
+
+class Decoder(tf.keras.layers.Layer):
+    """Features [..., F] to the mean of an image [..., 64, 64, 3].
+
+    A linear layer, then four transposed convolutions with kernels 5, 5, 6, 6;
+    ReLU on the first three.
+
+    Args:
+        inputs: Feature size F.
+        depth: The encoder's `depth`.
+    """
+
+    def __init__(self, inputs: int, depth: int = 32, name: str = "head_image"):
+        super().__init__(name=name)
+        self._depth = depth
+        self.dense = dense(inputs, 32 * depth, "dense")
+        self.kernels, self.biases = [], []
+        channels = 32 * depth
+        layers = [(4 * depth, 5), (2 * depth, 5), (depth, 6), (3, 6)]
+        for i, (filters, size) in enumerate(layers):
+            # [height, width, out, in], the layout of tf.nn.conv2d_transpose.
+            shape = [size, size, filters, channels]
+            self.kernels.append(
+                self.add_weight(
+                    shape=shape,
+                    initializer="glorot_uniform",
+                    name=f"deconv_{i}_kernel",
+                )
+            )
+            self.biases.append(
+                self.add_weight(
+                    shape=[filters],
+                    initializer="zeros",
+                    name=f"deconv_{i}_bias",
+                )
+            )
+            channels = filters
+        self.built = True
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """The image mean, in the space of preprocessed pixels."""
+        leading = features.shape[:-1]
+        x = self.dense(tf.reshape(features, [-1, features.shape[-1]]))
+        # The first transposed convolution reads a single pixel, so that it is
+        # a matrix product; as a convolution it runs several times slower.
+        kernel = self.kernels[0]
+        x = tf.matmul(
+            x, tf.reshape(kernel, [-1, kernel.shape[-1]]), transpose_b=True
+        )
+        x = tf.reshape(x, [-1, 5, 5, kernel.shape[2]])
+        x = tf.nn.relu(x + self.biases[0])
+        x = tf.nn.relu(_deconv(x, self.kernels[1], self.biases[1]))
+        x = tf.nn.relu(_deconv(x, self.kernels[2], self.biases[2]))
+        # A custom gradient takes tensors: it would not reach a variable.
+        kernel = tf.convert_to_tensor(self.kernels[3])
+        x = _subpixel_deconv(x, kernel) + self.biases[3]
+        return tf.reshape(x, [*leading, *IMAGE_SHAPE])
+
+    def dist(self, mean: tf.Tensor) -> tfd.Distribution:
+        """Normal(mean, 1) over whole images; `log_prob` is [...]."""
+        return tfd.Independent(tfd.Normal(mean, 1.0), len(IMAGE_SHAPE))
+
+
+def _deconv(x: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
+    """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k."""
+    count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    size = 2 * (x.shape[1] - 1) + kernel.shape[0]
+    x = tf.nn.conv2d_transpose(
+        x, kernel, [count, size, size, kernel.shape[2]], 2, "VALID"
+    )
+    return tf.nn.bias_add(x, bias)
+
+
+@tf.custom_gradient
+def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The same function as `_deconv` without bias, for few output channels.
+
+    With 3 channels out, the transposed convolution leaves most of a vector
+    unit idle. Computing the four pixels of each 2x2 block as 12 channels of an
+    ordinary convolution is 2 to 3 times as fast; its automatic gradient is
+    not, so the gradient is the transposed convolution's own.
+
+    Args:
+        x: [B, n, n, in].
+        kernel: [k, k, out, in] with even k.
+
+    Returns:
+        [B, 2 (n - 1) + k, 2 (n - 1) + k, out].
+    """
+    half, (outputs, inputs) = kernel.shape[0] // 2, kernel.shape[2:]
+    # out[2 p + a] = sum_j x[p - j] kernel[2 j + a], in both directions.
+    blocks = tf.reshape(kernel, [half, 2, half, 2, outputs, inputs])
+    blocks = tf.transpose(tf.reverse(blocks, [0, 2]), [0, 2, 5, 1, 3, 4])
+    blocks = tf.reshape(blocks, [half, half, inputs, 4 * outputs])
+    pad = [half - 1, half - 1]
+    y = tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), blocks, 1, "VALID")
+    y = tf.nn.depth_to_space(y, 2)
+
+    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
+        dkernel = tf.raw_ops.Conv2DBackpropFilter(
+            input=dy,
+            filter_sizes=kernel.shape,
+            out_backprop=x,
+            strides=[1, 2, 2, 1],
+            padding="VALID",
+        )
+        return dx, dkernel
+
+    return y, gradient

@@ -1,0 +1,1 @@
+"""Data, logging and other tools around the agent."""

@@ -1,0 +1,317 @@
+"""Episodes in memory and on disk, and the batches drawn from them.
+
+Shape letters: B batch, T time (rows of a chunk), A action. An episode of N
+decisions has N+1 rows, see `planet_tf/control/episodes.py`.
+"""
+
+import collections
+import concurrent.futures
+import logging
+import pathlib
+import re
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from planet_tf.tools.files import TEMPORARY, atomic_write
+
+Episode = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]
+
+# What the model is trained on; episodes may hold other observations too.
+KEYS = ("image", "action", "reward")
+
+# Batches prepared ahead of the one in use. One would do if every update took
+# equally long; the second evens out hiccups.
+_AHEAD = 2
+
+# What damaged archives were seen to raise when read (by changing random bytes),
+# besides ValueError from the checks below.
+_UNUSABLE = (
+    EOFError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+# 000012-cup_catch-20261122T164200.npz
+_NAME = re.compile(r"(\d+)-(.+)-\d{8}T\d{6}\.npz")
+
+
+class Replay:
+    """All episodes of one directory, in memory, oldest first.
+
+    A file that cannot be used (damaged, not an episode, from worlds of another
+    size) is left alone: it is named in one logged line and counted in
+    `skipped`.
+
+    Deviates from planet: the task is part of a file's name, because the
+    original cannot tell the tasks of a shared directory apart when it counts
+    seed episodes. A running index keeps the order of the episodes, and with it
+    every batch, the same after a restart.
+
+    Args:
+        directory: Made when missing. Belongs to this object alone: leftovers
+            of unfinished writes are removed.
+    """
+
+    def __init__(self, directory: str | pathlib.Path):
+        self._directory = pathlib.Path(directory).expanduser()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._episodes: list[Episode] = []
+        self._count = collections.Counter()
+        self._steps = collections.Counter()
+        self._next = 0
+        self.skipped = 0
+        for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
+            leftover.unlink()
+        for path in sorted(self._directory.glob("*.npz"), key=_index):
+            self._next = max(self._next, _index(path) + 1)
+            try:
+                task, episode = _read(path)
+                self._check(episode)
+            except _UNUSABLE as error:
+                self.skipped += 1
+                logging.warning("Skipped %s: %s", path, error)
+            else:
+                self._hold(episode, task)
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes held."""
+        return len(self._episodes)
+
+    def count(self, task: str) -> int:
+        """Number of episodes of one task."""
+        return self._count[task]
+
+    def agent_steps(self, task: str) -> int:
+        """Decisions in these; times action repeat, simulator steps."""
+        return self._steps[task]
+
+    def add(self, episode: Episode, task: str) -> pathlib.Path:
+        """Writes an episode to disk, then holds it in memory too.
+
+        The file has the original's layout: image uint8, action float32,
+        reward float64 and every other observation float32, all compressed.
+
+        Args:
+            episode: Rows 0 to N; not to be changed afterwards.
+            task: What `count` will count it as.
+
+        Returns:
+            The new file.
+
+        Raises:
+            ValueError: This is not an episode, or does not fit the others.
+            OSError: The file could not be written (disk full, say). The
+                earlier episodes are intact, and this one is not held.
+        """
+        episode = _in_memory(episode)
+        self._check(episode)
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        path = self._directory / f"{self._next:06d}-{task}-{stamp}.npz"
+        with atomic_write(path) as file:
+            np.savez_compressed(
+                file, **{**episode, "reward": episode["reward"].astype("f8")}
+            )
+        self._next += 1
+        self._hold(episode, task)
+        return path
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        batch: int,
+        length: int,
+        keys: Sequence[str] = KEYS,
+    ) -> Batch:
+        """Draws chunks of episodes, with replacement.
+
+        Every place at which a chunk fits within one episode is equally likely,
+        the last (rows L-T to L-1 of L) included.
+
+        Args:
+            rng: Decides which.
+            batch: Number of chunks B.
+            length: Rows T of each.
+            keys: Arrays to return.
+
+        Returns:
+            `keys` as [B, T, ...]: image uint8, everything else float32.
+
+        Raises:
+            ValueError: No episode is that long, or one lacks a key.
+        """
+        self._require(length, keys)
+        return _sample(self._episodes, rng, batch, length, keys)
+
+    def batches(
+        self,
+        first: int,
+        count: int,
+        batch: int,
+        length: int,
+        seed: int,
+        keys: Sequence[str] = KEYS,
+    ) -> Iterator[Batch]:
+        """Yields the batches of updates `first` to `first + count - 1`.
+
+        The batch of update u depends on (seed, u) and on the episodes held at
+        the time of this call, and on nothing else: episodes added later, an
+        interruption or where `first` begins make no difference. A thread
+        prepares the next ones meanwhile; what goes wrong in it is raised here.
+
+        Args:
+            first: Updates done so far.
+            count: Number of batches.
+            batch: See `sample`, as for `length` and `keys`.
+            length: T.
+            seed: Of the run.
+            keys: Arrays to return.
+
+        Raises:
+            ValueError: At once, as in `sample`.
+        """
+        self._require(length, keys)
+        # Deviates from planet: the original's loader works on whole passes of
+        # 1000 chunks and notices new episodes up to 30 updates late; here they
+        # are in the next batch.
+        episodes = list(self._episodes)
+
+        def draw(update: int) -> Batch:
+            rng = np.random.default_rng([seed, update])
+            return _sample(episodes, rng, batch, length, keys)
+
+        return _ahead(draw, range(first, first + count))
+
+    def _hold(self, episode: Episode, task: str) -> None:
+        self._episodes.append(episode)
+        self._count[task] += 1
+        self._steps[task] += len(episode["reward"]) - 1
+
+    def _require(self, length: int, keys: Sequence[str]) -> None:
+        """Raises unless chunks of this kind can be drawn."""
+        longest = max((len(e["reward"]) for e in self._episodes), default=0)
+        if longest < length:
+            # Deviates from planet: the original waits forever here.
+            raise ValueError(
+                f"{self._directory} holds {self.episodes} episodes of at most "
+                f"{longest} rows ({self.skipped} unusable files), but chunks "
+                f"need {length}: collect seed episodes first, or train on "
+                "shorter chunks (the second number of batch_shape)"
+            )
+        for key in keys:
+            lacking = sum(key not in episode for episode in self._episodes)
+            if lacking:
+                raise ValueError(
+                    f"{lacking} of {self.episodes} episodes in "
+                    f"{self._directory} have no {key!r}"
+                )
+
+    def _check(self, episode: Episode) -> None:
+        """Raises ValueError unless this episode is like the others."""
+        for key in KEYS:
+            shape, like = episode[key].shape[1:], episode[key].shape[1:]
+            if self._episodes:
+                like = self._episodes[0][key].shape[1:]
+            if shape != like:
+                raise ValueError(
+                    f"rows of {key} have shape {shape}, but {like} in the "
+                    "other episodes"
+                )
+
+
+def memory_when_full(episodes: int, length: int) -> int:
+    """Bytes that the images of so many episodes take in memory.
+
+    Nothing is ever dropped, as in the original.
+
+    Args:
+        episodes: At the end of the run.
+        length: Decisions in each.
+    """
+    return episodes * (length + 1) * 64 * 64 * 3
+
+
+def _index(path: pathlib.Path) -> int:
+    """The running number in a file's name; -1 where it has none."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
+
+
+def _read(path: pathlib.Path) -> tuple[str, Episode]:
+    """Returns the task and the episode in a file."""
+    match = _NAME.fullmatch(path.name)
+    if not match:
+        raise ValueError("the name is not <index>-<task>-<time>.npz")
+    with np.load(path, allow_pickle=False) as file:
+        return match[2], _in_memory(dict(file))
+
+
+def _in_memory(episode: Episode) -> Episode:
+    """Images as uint8, the rest as float32; ValueError if not an episode."""
+    result = {}
+    for key, rank in (("image", 4), ("action", 2), ("reward", 1)):
+        if np.ndim(episode.get(key)) != rank:
+            raise ValueError(f"there is no {key!r} with {rank} dimensions")
+    rows = len(episode["reward"])
+    if rows < 2:
+        raise ValueError(f"an episode has at least 2 rows, not {rows}")
+    for key, values in episode.items():
+        if values.shape[:1] != (rows,):
+            raise ValueError(f"{key} is {values.shape}, reward has {rows} rows")
+        if key == "image":
+            valid = values.dtype == np.uint8
+        elif valid := values.dtype.kind in "fiub":
+            values = values.astype(np.float32)
+            valid = np.isfinite(values).all()
+        if not valid:
+            raise ValueError(f"{key} ({values.dtype}) is not finite or uint8")
+        result[key] = values
+    return result
+
+
+def _sample(
+    episodes: list[Episode],
+    rng: np.random.Generator,
+    batch: int,
+    length: int,
+    keys: Sequence[str],
+) -> Batch:
+    """See `Replay.sample`."""
+    # Deviates from planet: the original picks an episode, then an offset in
+    # it. The paper draws chunks uniformly from the data, as here; where all
+    # episodes are equally long, as in each of its tasks, both are the same.
+    places = [max(0, len(e["reward"]) - length + 1) for e in episodes]
+    ends = np.cumsum(places)
+    picks = rng.integers(ends[-1], size=batch)
+    which = np.searchsorted(ends, picks, side="right")
+    offsets = picks - (ends - places)[which]
+    result = {}
+    for key in keys:
+        like = episodes[0][key]
+        # Written straight into place: stacking slices would copy twice.
+        result[key] = np.empty((batch, length, *like.shape[1:]), like.dtype)
+        for row, i, start in zip(result[key], which, offsets, strict=True):
+            row[...] = episodes[i][key][start : start + length]
+    return result
+
+
+def _ahead(draw, updates: range) -> Iterator[Batch]:
+    """Yields draw(u) for each update, preparing the next ones in a thread."""
+    with concurrent.futures.ThreadPoolExecutor(1, "replay") as thread:
+        pending = collections.deque(
+            thread.submit(draw, update) for update in updates[:_AHEAD]
+        )
+        for i in range(len(updates)):
+            batch = pending.popleft().result()
+            if i + _AHEAD < len(updates):
+                pending.append(thread.submit(draw, updates[i + _AHEAD]))
+            yield batch

@@ -1,0 +1,1 @@
+"""Training: the schedule, the gradient step, checkpoints and evaluation."""

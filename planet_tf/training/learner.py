@@ -1,0 +1,72 @@
+"""The gradient step."""
+
+import tensorflow as tf
+
+from planet_tf.models.world_model import Metrics, WorldModel
+
+
+class Learner:
+    """Owns the optimizer; `update` is the only compiled training function.
+
+    Args:
+        model: What to train.
+        learning_rate: Of Adam.
+        clip: Largest global norm of the gradient.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        learning_rate: float = 1e-3,
+        clip: float = 1000.0,
+    ):
+        self._model = model
+        self._clip = clip
+        # Keras adds epsilon to the uncorrected root of the second moment, as
+        # TF1 did; at this size, the other convention learns differently.
+        self.optimizer = tf.keras.optimizers.Adam(learning_rate, epsilon=1e-4)
+        # Creates the slots now, so that a checkpoint can fill them.
+        self.optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def update(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> Metrics:
+        """One gradient step.
+
+        Args:
+            batch: image uint8 [B, T, 64, 64, 3], action [B, T, A], reward
+                [B, T].
+            seed: int32 [2]; fixes all noise of this step.
+
+        Returns:
+            The scalars of `WorldModel.loss`, `grad_norm` before clipping, and
+            `skipped`: 1 where loss or gradient were not finite, so that the
+            weights were left alone.
+        """
+        B, T = batch["image"].shape[:2]
+        noise = self._model.draw_noise(seed, B, T)
+        return self.step(batch, noise)
+
+    def step(self, batch: dict[str, tf.Tensor], noise) -> Metrics:
+        """As `update`, with given noise."""
+        with tf.GradientTape() as tape:
+            loss, metrics = self._model.loss(batch, noise)
+        variables = self._model.trainable_variables
+        # Some variants leave variables without a gradient (a prior nobody
+        # trains, say): they keep their values, and the norm is the others'.
+        pairs = [
+            (gradient, variable)
+            for gradient, variable in zip(
+                tape.gradient(loss, variables), variables, strict=True
+            )
+            if gradient is not None
+        ]
+        gradients, variables = zip(*pairs, strict=True)
+        gradients, norm = tf.clip_by_global_norm(gradients, self._clip)
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        tf.cond(
+            finite,
+            lambda: self.optimizer.apply(gradients, variables),
+            lambda: None,
+        )
+        skipped = 1.0 - tf.cast(finite, tf.float32)
+        return {**metrics, "grad_norm": norm, "skipped": skipped}

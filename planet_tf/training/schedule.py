@@ -1,0 +1,106 @@
+"""When to collect, test and stop: the original trainer's clock.
+
+The original counts *step units*: every update advances its counter by the batch
+size B, in the train phase as in the test phase. An epoch is `train_steps` units
+of training followed by `test_steps` units of testing. With its defaults
+(B = 50) an epoch is 1000 updates and one test, and one episode is collected
+every 100 updates.
+"""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Turns the original's step units into numbers of updates.
+
+    Every method takes the number of updates done so far: 0 at the start, 1
+    after the first.
+
+    Attributes:
+        train_steps: Units of training in an epoch; a multiple of `batch`.
+        test_steps: Units of testing in an epoch; a multiple of `batch`.
+        batch: Units per update, the batch size B.
+        collect_every: Units between collections, and before the first.
+        max_steps: The run ends when train and test units reach this.
+    """
+
+    train_steps: int
+    test_steps: int
+    batch: int
+    collect_every: int
+    max_steps: int
+
+    @property
+    def epoch_updates(self) -> int:
+        """Updates in an epoch."""
+        return self.train_steps // self.batch
+
+    @property
+    def test_batches(self) -> int:
+        """Held-out batches evaluated in each test phase."""
+        return self.test_steps // self.batch
+
+    @property
+    def total_updates(self) -> int:
+        """Updates in the whole run."""
+        epochs, rest = divmod(
+            self.max_steps, self.train_steps + self.test_steps
+        )
+        rest = min(math.ceil(rest / self.batch), self.epoch_updates)
+        return epochs * self.epoch_updates + rest
+
+    def global_step(self, updates: int) -> int:
+        """Units of training, and of all test phases due so far."""
+        tests = updates // self.epoch_updates
+        return updates * self.batch + tests * self.test_steps
+
+    def collect_step(self, updates: int) -> int:
+        """The counter a collection reads, for `collect_due` and noise.
+
+        It is the original's training counter as it was before the latest
+        update, which is why the first collection follows the 101st update by
+        default and not the 100th.
+        """
+        return (updates - 1) * self.batch
+
+    def collect_due(self, updates: int) -> bool:
+        """Whether episodes are to be collected now (`define_model.py`)."""
+        since = self.collect_step(updates) - self.collect_every
+        return since >= 0 and since % self.collect_every < self.batch
+
+    def test_due(self, updates: int) -> bool:
+        """Whether an epoch's updates were just completed."""
+        # Deviates from planet: a run whose `max_steps` falls between the last
+        # update of an epoch and its test is still tested, because the run's
+        # last weights would otherwise have no score.
+        return updates > 0 and updates % self.epoch_updates == 0
+
+    def next_stop(self, updates: int) -> int:
+        """The next number of updates at which anything is due, or the end.
+
+        At the end of the run this is `total_updates` again.
+        """
+        end = self.total_updates
+        for later in range(updates + 1, end):
+            if self.collect_due(later) or self.test_due(later):
+                return later
+        return end
+
+
+def noise_scale(step: int, ramp: int = 0, minimum: float = 0.0) -> float:
+    """Factor of the exploration noise (original `mpc_agent.py`).
+
+    Args:
+        step: Units of training, see `Schedule.collect_step`.
+        ramp: 0 keeps the factor at 1; positive grows it from 0 to 1 within so
+            many units; negative shrinks it from 1 to 0.
+        minimum: The factor never falls below this.
+    """
+    scale = 1.0
+    if ramp:
+        scale = min(step / abs(ramp), 1.0)
+    if ramp < 0:
+        scale = 1.0 - scale
+    return max(minimum, scale)

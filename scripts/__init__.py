@@ -1,0 +1,1 @@
+"""Tools around the package, each run as `python -m scripts.NAME`."""

@@ -1,0 +1,277 @@
+"""Tests of parameters, presets and flags."""
+
+import dataclasses
+import logging
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from planet_tf import config as configs
+from planet_tf.config import PRESETS, Config, validate
+
+
+def parse(*arguments) -> Config:
+    values = flags.FlagValues()
+    configs.define_flags(values)
+    values(["train", *arguments])
+    return configs.config_from_flags(values)
+
+
+def test_defaults_are_those_of_the_original():
+    """A changed default changes what every comparison means."""
+    config = parse()
+    assert config == Config() == PRESETS["default"]
+    expected = {
+        "batch_shape": (50, 50),
+        "image_bits": 5,
+        "num_layers": 3,
+        "num_units": 300,
+        "model": "rssm",
+        "model_size": 200,
+        "state_size": 30,
+        "model_layers": 1,
+        "future_rnn": True,
+        "mean_only": False,
+        "min_stddev": 0.1,
+        "divergence_scale": 1.0,
+        "global_div_scale": 0.0,
+        "overshooting_scale": 0.0,
+        "free_nats": 3.0,
+        "image_loss_scale": 1.0,
+        "reward_loss_scale": 10.0,
+        "main_learning_rate": 1e-3,
+        "main_gradient_clipping": 1000.0,
+        "train_steps": 50_000,
+        "test_steps": 50,
+        "max_steps": 50_000_000,
+        "num_seed_episodes": 5,
+        "collect_every": 5000,
+        "train_action_noise": 0.3,
+        "planner_horizon": 12,
+        "planner_amount": 1000,
+        "planner_topk": 100,
+        "planner_iterations": 10,
+        "seed_action_correlation": 0.0,
+        "precision": "float32",
+        "render_quality": "original",
+        "conv_depth": 32,
+    }
+    values = dataclasses.asdict(config)
+    assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid(name):
+    assert parse(f"--config={name}") == PRESETS[name]
+
+
+def test_precedence():
+    """Preset, then --params, then single flags, in whatever order given."""
+    config = parse(
+        "--planner_topk=3",
+        "--params={planner_topk: 4, model_size: 20}",
+        "--config=debug",
+    )
+    assert (config.planner_topk, config.model_size) == (3, 20)
+    assert config.state_size == PRESETS["debug"].state_size
+    # A flag that repeats the default is still a flag that was given.
+    config = parse(
+        "--config=debug",
+        "--batch_shape=50,50",
+        "--action_repeat=0",
+        "--train_steps=100",
+        "--test_steps=50",
+    )
+    assert config.batch_shape == (50, 50)
+
+
+def test_params_in_the_syntax_of_the_original():
+    """`1e-3` is text in YAML 1.1; '#' stands in for ','."""
+    config = parse(
+        "--params={tasks: [cheetah_run# walker_walk]# max_steps: 5e7#"
+        " main_learning_rate: 1e-4# batch_shape: [10# 20]# free_nats: null#"
+        " future_rnn: False# planner_iterations: 0# train_action_noise: 1}"
+    )
+    assert config.tasks == ("cheetah_run", "walker_walk")
+    assert config.max_steps == 50_000_000 and type(config.max_steps) is int
+    assert config.main_learning_rate == 1e-4
+    assert config.batch_shape == (10, 20)
+    assert config.free_nats is None and config.future_rnn is False
+    assert type(config.train_action_noise) is float
+
+
+def test_flags_of_every_type():
+    config = parse(
+        "--tasks=cheetah_run,cup_catch",
+        "--batch_shape=10, 20",
+        "--max_steps=1e6",
+        "--free_nats=none",
+        "--nofuture_rnn",
+        "--mean_only",
+        "--activation=elu",
+        "--main_learning_rate=1e-4",
+    )
+    assert config.tasks == ("cheetah_run", "cup_catch")
+    assert config.batch_shape == (10, 20) and config.max_steps == 1_000_000
+    assert config.free_nats is None and config.mean_only
+    assert not config.future_rnn and config.activation == "elu"
+    assert parse("--task=walker_walk").tasks == ("walker_walk",)
+
+
+def test_parameters_without_meaning_are_named(caplog):
+    """Old commands keep working, but not silently."""
+    with caplog.at_level(logging.WARNING):
+        config = parse(
+            "--params={isolate_envs: process, loader_every: 5, "
+            "network: conv_ha, gradient_heads: [image, reward]}"
+        )
+    assert config == Config()
+    messages = [record.getMessage() for record in caplog.records]
+    names = ["isolate_envs", "loader_every", "network", "gradient_heads"]
+    assert len(messages) == 4
+    assert all(n in m for n, m in zip(names, messages, strict=True)), messages
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("--params={network: other}", "network=other .* only conv_ha"),
+        ("--params={loader: dummy}", "loader=dummy .* only recent or"),
+        ("--params={num_chunks: 2}", "num_chunks=2"),
+        ("--params={gradient_heads: [image]}", "gradient_heads"),
+        ("--params={task: cup_catch}", "'task'; did you mean tasks"),
+        ("--params={planer_horizon: 3}", "did you mean planner_horizon"),
+        ("--params={zzzz: 3}", "no parameter 'zzzz'. All parameters: tasks, "),
+        ("--params={1: 3}", "no parameter 1"),
+        ("--params={num_units: wide}", "num_units: 'wide' is not a finite"),
+        ("--params={num_units: 1.5}", "num_units: 1.5 is not a whole"),
+        ("--params={num_units: true}", "num_units: True is not"),
+        ("--params={num_units: null}", "num_units: None is not"),
+        ("--params={mean_only: 1}", "mean_only: 1 is not true or false"),
+        ("--params={batch_shape: [5]}", "batch_shape: .* pair such as 50,50"),
+        ("--params={activation: null}", "activation: None is not a name"),
+        ("--params={", "--params is not YAML"),
+        ("--params=planner_topk", "--params must be a dictionary"),
+        ("--params=", "--params must be a dictionary"),
+    ],
+)
+def test_bad_params_are_refused(argument, message):
+    """The original ignores what it does not know."""
+    with pytest.raises(ValueError, match=message):
+        parse(argument)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("--image_bits=9", "--image_bits=9: must be >= 1, <= 8"),
+        ("--image_bits=0", "--image_bits=0"),
+        ("--activation=gelu", "--activation=gelu: must be relu | elu"),
+        ("--model=gru", "--model=gru: must be rssm | ssm | drnn"),
+        ("--planner_horizon=0", "--planner_horizon=0: must be >= 1"),
+        ("--planner_iterations=-1", "--planner_iterations=-1: must be >= 0"),
+        ("--planner_amount=99", "--planner_topk=100: must be at most"),
+        ("--main_learning_rate=0", "--main_learning_rate=0.0: must be > 0"),
+        ("--main_gradient_clipping=0", "--main_gradient_clipping=0"),
+        ("--train_action_noise=-0.1", "--train_action_noise=-0.1"),
+        ("--free_nats=-1", "--free_nats=-1.0: must be >= 0"),
+        ("--seed_action_correlation=1", "must be >= 0, < 1"),
+        ("--seed=-1", "--seed=-1"),
+        ("--batch_shape=0,50", "--batch_shape=0,50: needs"),
+        ("--batch_shape=50,1", "--batch_shape=50,1: needs"),
+        ("--batch_shape=32,50", "--train_steps=50000: .* 32, such as 49984 or"),
+        ("--test_steps=25", "--test_steps=25: .* such as 50 or 100"),
+        ("--action_repeat=25", "episode of cup_catch has only 41 rows"),
+        ("--tasks=", "--tasks: needs"),
+        ("--tasks=cup_catch,cup_catch", "names a task twice"),
+        ("--tasks=walker-walk,walker_walk", "names a task twice"),
+        ("--task=cup_catch --tasks=walker_walk", "exclude each other"),
+        ("--overshooting_scale=1", "--overshooting_distance=0: .* 2 to 49"),
+        (
+            "--overshooting_scale=1 --overshooting_distance=50",
+            "--overshooting_distance=50",
+        ),
+        (
+            "--state_diagnostics --tasks=cup_catch,walker_walk",
+            "--state_diagnostics: needs a single task",
+        ),
+    ],
+)
+def test_values_that_cannot_work_are_refused(arguments, message):
+    """Each would fail later and obscurely, or quietly do nothing."""
+    with pytest.raises(ValueError) as error:
+        parse(*arguments.split())
+    error.match(message.replace("|", r"\|"))
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_task_is_refused():
+    with pytest.raises(ValueError, match="--tasks=cup_catc: .*'cup_catch'"):
+        parse("--task=cup_catc")
+
+
+def test_borders_are_valid():
+    validate(Config(batch_shape=(50, 251)))
+    validate(Config(overshooting_scale=1.0, overshooting_distance=49))
+    validate(Config(planner_amount=100, planner_iterations=0, image_bits=8))
+    validate(Config(train_action_noise=0.0, free_nats=0.0))
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("--planner_horizn=3", "Did you mean: planner_horizon"),
+        ("--num_units=wide", "--num_units=wide: 'wide' is not a finite"),
+        ("--batch_shape=50", "--batch_shape=50: .* pair such as 50,50"),
+        ("--config=fast", "should be one of"),
+    ],
+)
+def test_misspelled_flags_fail_while_parsing(argument, message):
+    """Hours of training with a default nobody wanted."""
+    with pytest.raises(flags.Error, match=message):
+        parse(argument)
+
+
+def test_help_shows_defaults_and_bounds():
+    values = flags.FlagValues()
+    configs.define_flags(values)
+    text = values.get_help()
+    assert "(default: '50,50')" in text
+    assert "Bits of colour that the model sees. (>= 1, <= 8)" in text
+
+
+def test_saved_config_comes_back(tmp_path):
+    path = tmp_path / "run" / "config.yaml"
+    for config in (*PRESETS.values(), Config(free_nats=None, seed=3)):
+        configs.save(config, path)
+        assert configs.load(path) == config
+    assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
+    path.write_text("{planer_horizon: 3}")
+    with pytest.raises(ValueError, match="config.yaml.*planner_horizon"):
+        configs.load(path)
+    path.write_text("[")
+    with pytest.raises(ValueError, match="config.yaml is not YAML"):
+        configs.load(path)
+
+
+def test_differences_are_listed():
+    assert configs.differences(Config(), Config()) == []
+    changed = Config(seed=1, free_nats=None)
+    assert configs.differences(Config(), changed) == [
+        "seed: 0 -> 1",
+        "free_nats: 3.0 -> None",
+    ]
+
+
+def test_import_is_light():
+    """Flag errors come at once; TensorFlow and the simulator do not load."""
+    code = (
+        "import sys, planet_tf.config; "
+        "print({'tensorflow', 'dm_control', 'mujoco'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.stdout == "set()\n", result.stderr

@@ -1,0 +1,105 @@
+"""Tests of the original trainer's clock."""
+
+import pathlib
+
+import numpy as np
+
+from planet_tf.training.schedule import Schedule, noise_scale
+
+GOLDEN = np.load(pathlib.Path(__file__).parent / "golden" / "data.npz")
+
+
+def schedule(**changes) -> Schedule:
+    """The original's defaults."""
+    values = {
+        "train_steps": 50_000,
+        "test_steps": 50,
+        "batch": 50,
+        "collect_every": 5000,
+        "max_steps": 50_000_000,
+    }
+    return Schedule(**{**values, **changes})
+
+
+def test_collections_happen_where_the_original_has_them():
+    """Off by one update would put them after the 100th, not the 101st."""
+    default = schedule()
+    due = [
+        default.collect_due(int(step) // 50 + 1)
+        for step in GOLDEN["schedule_step"]
+    ]
+    np.testing.assert_array_equal(due, GOLDEN["schedule_collect"])
+    updates = range(1, 3001)
+    due = [u for u in updates if default.collect_due(u)]
+    assert due[:2] == [101, 201]
+    epochs = np.bincount([(u - 1) // 1000 for u in due])
+    assert epochs.tolist() == [9, 10, 10]
+
+
+def test_collections_with_an_interval_that_batches_do_not_divide():
+    """Each interval must still have exactly one."""
+    odd = schedule(batch=32, train_steps=32_000, test_steps=32)
+    due = [u for u in range(1, 1000) if odd.collect_due(u)]
+    assert due[:3] == [158, 314, 470]
+    assert set(np.diff(due)) == {156, 157}
+
+
+def test_tests_follow_epochs():
+    default = schedule()
+    assert [u for u in range(2500) if default.test_due(u)] == [1000, 2000]
+    assert default.global_step(999) == 49_950
+    assert default.global_step(1000) == 50_050
+    assert default.test_batches == 1
+
+
+def test_run_ends_when_the_original_would():
+    """Simulates its loop: it checks the counter before each iteration."""
+    cases = [
+        {},
+        {"max_steps": 1},
+        {"max_steps": 50_000},
+        {"max_steps": 50_049},
+        {"max_steps": 50_051},
+        {"max_steps": 120_001},
+        {
+            "batch": 5,
+            "train_steps": 10,
+            "test_steps": 10,
+            "max_steps": 500,
+        },
+    ]
+    for case in cases:
+        it = schedule(**{"max_steps": 300_000, **case})
+        step = updates = 0
+        while step < it.max_steps:
+            training = step % (it.train_steps + it.test_steps) < it.train_steps
+            updates += training
+            step += it.batch
+        assert it.total_updates == updates, case
+    assert schedule().total_updates == 999_001
+
+
+def test_stops_are_all_that_is_due_and_no_more():
+    """A run that jumps from stop to stop must miss nothing."""
+    it = schedule(batch=5, train_steps=20, collect_every=15, max_steps=700)
+    due = [
+        u
+        for u in range(1, it.total_updates + 1)
+        if it.collect_due(u) or it.test_due(u)
+    ]
+    stops = [0]
+    while stops[-1] < it.total_updates:
+        stops.append(it.next_stop(stops[-1]))
+    assert stops[1:] == sorted({*due, it.total_updates})
+    assert it.next_stop(it.total_updates) == it.total_updates
+
+
+def test_noise_scale_matches_the_original():
+    for name, ramp, minimum in (
+        ("constant", 0, 0.0),
+        ("up", 10_000, 0.0),
+        ("down", -10_000, 0.1),
+    ):
+        scale = [noise_scale(s, ramp, minimum) for s in GOLDEN["schedule_step"]]
+        expected = GOLDEN[f"schedule_noise_{name}"]
+        np.testing.assert_allclose(scale, expected, rtol=1e-6, err_msg=name)

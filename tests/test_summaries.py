@@ -1,0 +1,197 @@
+"""What a run logs can be read back, once, also after a restart."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
+
+from planet_tf.tools import summaries
+from planet_tf.tools.summaries import Logger, open_loop_video
+
+
+def counters(updates):
+    """A run that plays 10 steps for each update."""
+    return {"updates": updates, "episodes": 1, "env_steps": 10 * updates}
+
+
+def points(logdir):
+    """The lines of metrics.jsonl."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (logdir / "metrics.jsonl").read_text()
+    assert not text or text.endswith("\n")
+    return [
+        json.loads(line, parse_constant=refuse) for line in text.splitlines()
+    ]
+
+
+def tensorboard(logdir):
+    """What TensorBoard's own reader sees."""
+    reader = event_accumulator.EventAccumulator(str(logdir))
+    reader.Reload()
+    return reader
+
+
+def test_scalars_reach_both_files(tmp_path):
+    """x-axis and values must agree; the line must be there before close."""
+    logger = Logger(tmp_path)
+    logger.scalars(counters(3), {"train/loss": np.float32(0.5)})
+    (point,) = points(tmp_path)
+    assert point.pop("wall_time") > 0
+    assert point == {
+        "updates": 3,
+        "episodes": 1,
+        "env_steps": 30,
+        "train/loss": 0.5,
+    }
+    (event,) = tensorboard(tmp_path).Scalars("train/loss")
+    assert (event.step, event.value) == (30, 0.5)
+    logger.close()
+
+
+def test_nan_is_null_in_json_and_nan_in_tensorboard(tmp_path):
+    """`NaN` in a line breaks strict JSON readers."""
+    with Logger(tmp_path) as logger:
+        logger.scalars(counters(1), {"a": math.nan, "b": -math.inf, "c": 1})
+    (point,) = points(tmp_path)
+    assert (point["a"], point["b"], point["c"]) == (None, None, 1)
+    reader = tensorboard(tmp_path)
+    assert math.isnan(reader.Scalars("a")[0].value)
+    assert reader.Scalars("b")[0].value == -math.inf
+
+
+def test_resume_forgets_what_comes_again(tmp_path):
+    """Points after the checkpoint would appear twice, in both files."""
+    with Logger(tmp_path) as logger:
+        for updates in range(1, 6):
+            logger.scalars(counters(updates), {"a": updates})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"updates": 6, "env_st')  # Killed while writing.
+    for _ in range(2):  # The second resume must not lose the first's points.
+        with Logger(tmp_path, resume_updates=3) as logger:
+            for updates in range(4, 7):
+                logger.scalars(counters(updates), {"a": -updates})
+    expected = [1, 2, 3, -4, -5, -6]
+    assert [point["a"] for point in points(tmp_path)] == expected
+    events = tensorboard(tmp_path).Scalars("a")
+    assert [event.value for event in events] == expected
+    assert [event.step for event in events] == [10, 20, 30, 40, 50, 60]
+
+
+def test_resume_from_the_start_forgets_all(tmp_path):
+    """A run killed before its first checkpoint starts with a clean log."""
+    for value in (1, 2):
+        with Logger(tmp_path, resume_updates=0) as logger:
+            logger.scalars(counters(1), {"a": value})
+    assert [point["a"] for point in points(tmp_path)] == [2]
+    events = tensorboard(tmp_path).Scalars("a")
+    assert [event.value for event in events] == [2]
+
+
+@pytest.mark.parametrize("end", ["", "\n", '\n{"upd', "\n\0\0\0"])
+def test_any_end_of_file_can_be_continued(tmp_path, end):
+    """A line without its end must not swallow the next one."""
+    whole = '{"updates": 1, "env_steps": 10}'
+    (tmp_path / "metrics.jsonl").write_text(whole + end)
+    with Logger(tmp_path) as logger:
+        logger.scalars(counters(2), {})
+    assert [point["updates"] for point in points(tmp_path)] == [1, 2]
+
+
+def test_video_reaches_files_and_images_tab(tmp_path):
+    """TensorBoard shows a still if it gets pixels instead of the GIF."""
+    frames = np.zeros([4, 6, 8, 3], np.uint8)
+    frames[2:] = 255
+    with Logger(tmp_path) as logger:
+        logger.video(counters(1), "test/episode", 255 - frames)
+        logger.video(counters(2), "test/episode", frames)
+    reader = tensorboard(tmp_path)
+    events = reader.Images("test/episode")
+    assert [event.step for event in events] == [10, 20]
+    assert (events[1].height, events[1].width) == (6, 8)
+    data = events[1].encoded_image_string
+    assert Image.open(io.BytesIO(data)).n_frames == 4
+    videos = tmp_path / "videos"
+    assert (videos / "test_episode-0000001.gif").read_bytes() != data
+    assert (videos / "test_episode-0000002.gif").read_bytes() == data
+    assert (tmp_path / "test_episode.gif").read_bytes() == data
+
+
+def test_text_reaches_text_tab(tmp_path):
+    """Without the plugin's name TensorBoard drops it."""
+    with Logger(tmp_path) as logger:
+        logger.text("config", "batch: 50")
+    reader = tensorboard(tmp_path)
+    assert "config" in reader.PluginTagToContent("text")
+    (event,) = reader.Tensors("config")
+    assert tf.make_ndarray(event.tensor_proto).item() == b"batch: 50"
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tfevents"])
+def test_full_disk_names_the_file(tmp_path, name):
+    """tf.summary goes on in silence; hours of results would be missing."""
+    logger = Logger(tmp_path)
+    if name == "tfevents":
+        logger._events._file.close()
+        logger._events._file = tf.io.TFRecordWriter("/dev/full")
+    else:
+        logger._metrics.close()
+        logger._metrics = open("/dev/full", "w")
+    with pytest.raises(OSError, match=f"{name}.*No space left.*resume"):
+        logger.scalars(counters(1), {"a": 1})
+
+
+def test_open_loop_video_layout():
+    """Rows: truth, prediction, error; columns: sequences; frame by time."""
+    B, T, H, W = 2, 4, 3, 5
+    shape = [B, T, H, W, 3]
+    truth = np.full(shape, 0.2, np.float32)
+    truth[1] = 0.4
+    prediction = np.full(shape, 0.8, np.float32)
+    prediction[1, 3] = 1.5  # Clipped, not wrapped around.
+    video = open_loop_video(truth, prediction, context=2)
+    tall, wide = 2 * H + 4, 2 * W + 4
+    assert video.dtype == np.uint8
+    assert video.shape == (T, 3 * tall, B * wide, 3)
+    tiles = video.reshape(T, 3, tall, B, wide, 3)
+    inside = tiles[:, :, 2:-2, :, 2:-2]
+    # [row, sequence] at the first time step.
+    expected = np.rint(255 * np.array([[0.2, 0.4], [0.8, 0.8], [0.8, 0.7]]))
+    values = inside[0].transpose(0, 2, 1, 3, 4)
+    np.testing.assert_array_equal(
+        values, np.broadcast_to(expected[..., None, None, None], values.shape)
+    )
+    assert (inside[3, 1:, :, 1] == 255).all()
+    for t, color in enumerate(
+        2 * [summaries.CONTEXT_COLOR] + 2 * [summaries.PREDICTED_COLOR]
+    ):
+        frame = tiles[t, 1]
+        assert (frame[:2] == color).all()
+        assert (frame[-2:] == color).all()
+        assert (frame[:, :, :2] == color).all()
+        assert (frame[:, :, -2:] == color).all()
+
+
+def test_open_loop_video_puts_pixels_in_place():
+    """A wrong axis order would mix time, sequences and columns."""
+    truth = np.zeros([2, 3, 4, 5, 3])
+    truth[1, 2, 3, 4, 0] = 1
+    video = open_loop_video(truth, truth)
+    red = np.argwhere(video[:, : 2 * 4 + 4, :, 0] == 255)
+    top, left = 2 + 2 * 3, (2 * 5 + 4) + 2 + 2 * 4
+    assert red.tolist() == [
+        [2, top + i, left + j] for i in (0, 1) for j in (0, 1)
+    ]
+
+
+def test_open_loop_video_refuses_different_shapes():
+    """Broadcasting would hide a prediction that is one frame short."""
+    with pytest.raises(ValueError, match="must both be"):
+        open_loop_video(np.zeros([1, 5, 4, 4, 3]), np.zeros([1, 1, 4, 4, 3]))
