@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from planet_tf import config as configs
 from planet_tf.config import Config
@@ -133,12 +133,14 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 )
                 played = collector.play(agent, progress.played)
                 metrics |= _returns("train", played)
+                progress.note(score=metrics["train/score"])
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
                 agent.action_noise = 0.0
                 played = tester.play(agent, progress.played)
                 metrics |= _returns("test", played)
+                progress.note(test_score=metrics["test/score"])
                 with timers("evaluate"):
                     batches = test_replay.batches(
                         updates,
@@ -273,6 +275,7 @@ def main(argv: list[str]) -> None:
         f"To look at them: tensorboard --logdir={logdir}"
     )
     print(how_to_look, flush=True)
+    logging.set_verbosity(logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         rendering.choose_backend()
@@ -293,6 +296,7 @@ def _default_logdir(config: Config) -> str:
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
     configs.define_flags()
+    flags.adopt_module_key_flags(configs)  # For --help.
     flags.DEFINE_string(
         "logdir",
         None,

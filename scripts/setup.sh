@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 device=${1:-cpu}
+# What EGL needs to draw, on a CPU as well as on a GPU.
+graphics=(libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri)
 
 fail() {
   printf '%s\n' "$@" >&2
@@ -47,24 +49,35 @@ find_python() {
 make_venv() {
   local python
   python=$(find_python)
-  # Debian and Ubuntu ship this part of Python as a package of its own.
+  # Debian and Ubuntu ship this part of Python as a package of its own. A
+  # machine without it will lack the graphics too: one line for both.
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     install_packages "$("$python" -c \
-      'import sys; print("python3.%d-venv" % sys.version_info[1])')"
+      'import sys; print("python3.%d-venv" % sys.version_info[1])')" \
+      "${graphics[@]}"
   fi
   echo "Making .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
 }
 
 install_requirements() {
-  local cuda=()
+  local pip=(.venv/bin/python -m pip install -qq --disable-pip-version-check)
+  local packages=(--requirement requirements.txt)
   echo "Installing requirements.txt for $device (minutes the first time)"
+  if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'
+  then
+    # dm_control asks for labmaze, which has no build for Python 3.13. Only its
+    # mazes use it, so here it comes alone, beside what else it asks for.
+    "${pip[@]}" --no-deps "$(grep '^dm_control==' requirements.txt)"
+    grep -v '^dm_control==' requirements.txt >.venv/requirements.txt
+    packages=(--requirement .venv/requirements.txt
+      dm-env dm-tree glfw lxml pyopengl pyparsing requests scipy)
+  fi
   if [[ $device == gpu ]]; then
-    cuda=("$(sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' \
+    packages+=("$(sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' \
       requirements.txt)")
   fi
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --requirement requirements.txt "${cuda[@]}"
+  "${pip[@]}" "${packages[@]}"
 }
 
 can_render() {
@@ -86,8 +99,7 @@ see_to_rendering() {
   if ((EUID)); then
     printf '%s\n\n' "$problem" >&2
   fi
-  # What EGL needs to draw on a CPU or a GPU.
-  install_packages libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri
+  install_packages "${graphics[@]}"
   can_render 2>/dev/null && return
   # Where EGL fails all the same; the newest releases no longer have it.
   (install_packages libosmesa6) || true

@@ -1,5 +1,6 @@
 """The timers add up, and the bar shows what was asked for."""
 
+import sys
 import time
 
 import pytest
@@ -67,8 +68,27 @@ def test_timers_count_what_fails(clock):
     assert timers.summary()["time/simulate"] == 4
 
 
-def test_bar_shows_progress(clock, capsys):
+@pytest.fixture
+def terminal(monkeypatch):
+    """Makes whatever standard error is then a terminal."""
+    return lambda: monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+
+def test_log_file_gets_lines_alone(clock, capsys):
+    """A moving bar would fill the log file of a long run."""
+    with Progress(total=10) as progress:
+        progress.advance({"loss": 1.0})
+        clock(100)
+        progress.played()
+        progress.note(score=1.0)
+        progress.write("episode 1")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("episode 1\n", "")
+
+
+def test_bar_shows_progress(clock, terminal, capsys):
     """A resumed run starts where it was, with the rates beside it."""
+    terminal()
     timers = Timers()
     with Progress(total=10, initial=4) as progress:
         with timers("update"):
@@ -86,8 +106,9 @@ def test_bar_shows_progress(clock, capsys):
     assert "post_std" not in captured.err
 
 
-def test_bar_does_not_wait_for_every_update(clock):
+def test_bar_does_not_wait_for_every_update(clock, terminal):
     """Reading a tensor each time would stop the accelerator."""
+    terminal()
     reads = []
 
     class Loss:

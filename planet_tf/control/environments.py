@@ -96,8 +96,8 @@ class DeepMindControl:
             RuntimeError: No image can be rendered, or dm_control and mujoco
                 do not fit together.
         """
-        self._repeat = task.action_repeat if action_repeat is None else (
-            action_repeat
+        self._repeat = (
+            task.action_repeat if action_repeat is None else (action_repeat)
         )
         if not 1 <= self._repeat <= EPISODE_FRAMES:
             raise ValueError(
@@ -238,9 +238,7 @@ def _load(task: Task):
     # cheetah.xml uses an attribute that MuJoCo calls deprecated every time.
     logging.set_verbosity(logging.ERROR)
     try:
-        # Whatever is drawn while loading must not differ between processes;
-        # each reset seeds again.
-        return suite.load(task.domain, task.name, task_kwargs={"random": 0})
+        return suite.load(task.domain, task.name)
     except AttributeError as error:
         found = [f"{name} {importlib.metadata.version(name)}" for name in _PINS]
         pins = " ".join(f"{name}=={pin}" for name, pin in _PINS.items())
@@ -250,4 +248,3 @@ def _load(task: Task):
         ) from error
     finally:
         logging.set_verbosity(verbosity)
-

@@ -12,7 +12,7 @@ import tensorflow as tf
 from planet_tf.control.planning import cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
-from planet_tf.tools.preprocess import preprocess
+from planet_tf.tools.preprocess import draw_noise, preprocess
 
 
 class PolicyNoise(NamedTuple):
@@ -107,7 +107,7 @@ class MPCAgent:
         normal = tf.random.stateless_normal
         mean_only = self._model.mean_only
         return PolicyNoise(
-            tf.random.stateless_uniform([batch, *IMAGE_SHAPE], seeds[0]),
+            draw_noise([batch, *IMAGE_SHAPE], seeds[0]),
             None if mean_only else normal([batch, stoch], seeds[1]),
             normal([*plan, self._action_dim], seeds[2]),
             None if mean_only else normal([*plan, stoch], seeds[3]),

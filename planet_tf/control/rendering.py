@@ -48,8 +48,7 @@ def choose_backend(timeout: float = 60.0) -> Backend:
     """Chooses a backend for this process and those it spawns; takes 1 to 2 s.
 
     Tries EGL, then OSMesa; if the user has set MUJOCO_GL, nothing but that.
-    Sets MUJOCO_GL, PYOPENGL_PLATFORM and, unless it is set, LP_NUM_THREADS in
-    `os.environ`.
+    Sets MUJOCO_GL and PYOPENGL_PLATFORM in `os.environ`.
 
     Args:
         timeout: Seconds after which a backend counts as broken.
@@ -58,10 +57,6 @@ def choose_backend(timeout: float = 60.0) -> Backend:
         RuntimeError: None works; says why and what to install.
     """
     user = os.environ.get("MUJOCO_GL", "").lower()
-    # Mesa's renderer would start a thread for each core. Drawing in the
-    # calling thread took no longer (6 tasks, 2 cores) and 25 % less CPU time,
-    # which training needs.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
     failures = []
     for name in [user] if user else ["egl", "osmesa"]:
         chosen = {"MUJOCO_GL": name}

@@ -69,7 +69,7 @@ class Worker:
         """
         self._timeout = timeout
         self._spec = None
-        self._waiting_for = "constructor"
+        self._waiting_for = None
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
@@ -93,6 +93,7 @@ class Worker:
             WorkerError: The constructor failed.
         """
         if self._spec is None:
+            self._waiting_for = "constructor"
             self._spec = self._receive()
         return self._spec
 
@@ -117,7 +118,7 @@ class Worker:
             self._connection.send(None)
         except OSError:  # Closed, or the process is dead.
             pass
-        self._process.join(5)
+        self._process.join(2)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -149,26 +150,29 @@ class Worker:
         if not method:
             raise RuntimeError("This result has been fetched already.")
         try:
-            if not self._connection.poll(self._timeout):
-                self._process.kill()
-                self._process.join()
-                raise WorkerError(
-                    f"A worker did not answer {method} within "
-                    f"{self._timeout:.0f} seconds and was killed. If this was "
-                    "the first image, rendering hangs: some GPU drivers do so "
-                    "with several processes. Try MUJOCO_GL=osmesa, or allow "
-                    "more time if the machine is overloaded."
-                )
-            succeeded, result = self._connection.recv()
+            answered = self._connection.poll(self._timeout)
+            if answered:
+                succeeded, result = self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._death(method) from error
         self._waiting_for = None
+        if not answered:
+            self._process.kill()
+            self._process.join()
+            raise WorkerError(
+                f"A worker did not answer {method} within "
+                f"{self._timeout:.0f} seconds and was killed. If this was the "
+                "first image, rendering hangs: some GPU drivers do so with "
+                "several processes. Try MUJOCO_GL=osmesa, or allow more time "
+                "if the machine is overloaded."
+            )
         if not succeeded:
             raise WorkerError(f"A worker failed in {method}:\n\n{result}")
         return result
 
     def _death(self, method: str) -> WorkerError:
-        self._process.join(5)
+        self._waiting_for = None
+        self._process.join(2)
         code = self._process.exitcode
         if code is not None and code < 0:
             cause = f"killed by {signal.Signals(-code).name}"

@@ -12,7 +12,7 @@ from planet_tf.models import cell
 from planet_tf.models.overshooting import overshoot
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
-from planet_tf.tools.preprocess import postprocess, preprocess
+from planet_tf.tools.preprocess import draw_noise, postprocess, preprocess
 
 Metrics = dict[str, tf.Tensor]
 
@@ -127,9 +127,7 @@ class WorldModel(tf.keras.layers.Layer):
     def draw_noise(self, seed: tf.Tensor, batch: int, length: int) -> Noise:
         """Noise for `loss` or `open_loop`: the same seed, the same noise."""
         seeds = tf.random.split(seed, 4)
-        image = tf.random.stateless_uniform(
-            [batch, length, *IMAGE_SHAPE], seeds[0]
-        )
+        image = draw_noise([batch, length, *IMAGE_SHAPE], seeds[0])
         if self.mean_only:
             return Noise(image, None, None)
         size = self.dynamics.stoch_size
@@ -199,7 +197,7 @@ class WorldModel(tf.keras.layers.Layer):
         steps = {}
         for name, head in self._heads.items():
             mean = head(features if name in self._gradient_heads else frozen)
-            steps[name] = head.dist(mean).log_prob(targets[name])
+            steps[name] = head.log_prob(mean, targets[name])
         steps["kl"] = cell.kl_divergence(post, prior)
         steps["divergence"] = self._beyond_free_nats(steps["kl"])
         if "global_divergence" in self._scales:

@@ -71,6 +71,7 @@ class VectorHead(tf.keras.layers.Layer):
         x = self.out(x)
         return tf.reshape(x, tf.concat([tf.shape(x)[:-1], self._shape], 0))
 
-    def dist(self, mean: tf.Tensor) -> tfd.Distribution:
-        """Normal(mean, 1) over targets; `log_prob` drops the target's axes."""
-        return tfd.Independent(tfd.Normal(mean, 1.0), len(self._shape))
+    def log_prob(self, mean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Log-density of targets [..., *shape] under Normal(mean, 1): [...]."""
+        normal = tfd.Independent(tfd.Normal(mean, 1.0), len(self._shape))
+        return normal.log_prob(target)

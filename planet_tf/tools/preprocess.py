@@ -21,10 +21,33 @@ def preprocess(
     """
     # On bytes, and scaled once: both cost a pass over all pixels in float32,
     # and powers of two make the result the same to the last bit.
-    x = tf.cast(tf.bitwise.right_shift(image, tf.cast(8 - bits, tf.uint8)), tf.float32)
+    shift = tf.constant(8 - bits, tf.uint8)
+    x = tf.cast(tf.bitwise.right_shift(image, shift), tf.float32)
     if noise is not None:
         x = x + noise
     return x * 2.0**-bits - 0.5
+
+
+def draw_noise(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+    """Dequantising noise for `preprocess`: uniform in (0, 1).
+
+    Deviates from planet: takes 256 values instead of 2^23, because drawing
+    bytes is four times as fast, and a small model's update spends a fifth of
+    its time on this noise; effect on return: none measurable is expected, as
+    the values differ by 1/8192 of the brightness range at 5 bits.
+
+    Args:
+        shape: Static; the product must be a multiple of 4.
+        seed: int32 [2]; the same seed, the same noise.
+    """
+    count = 1
+    for size in shape:
+        count *= size
+    words = tf.random.stateless_uniform(
+        [count // 4], seed, None, None, tf.uint32
+    )
+    noise = tf.reshape(tf.bitcast(words, tf.uint8), shape)
+    return (tf.cast(noise, tf.float32) + 0.5) / 256
 
 
 def postprocess(image: tf.Tensor, bits: int = 5) -> tf.Tensor:

@@ -12,6 +12,8 @@ import tqdm
 # Metrics with room in the line, by the part of their name after the topic.
 _SHOWN = ("loss", "image", "reward", "kl")
 
+_INTERVAL = 0.5  # Seconds between drawings of the bar.
+
 
 class Timers:
     """Adds up wall time by name.
@@ -77,9 +79,9 @@ class Progress:
             total=total,
             initial=initial,
             unit="update",
-            dynamic_ncols=terminal,
-            # A log file gets a line a minute instead of a moving bar.
-            mininterval=0.5 if terminal else 60.0,
+            dynamic_ncols=True,
+            mininterval=_INTERVAL,
+            disable=not terminal,  # A log file gets the written lines alone.
         )
         self._notes = {}
         self._decisions = 0
@@ -130,10 +132,11 @@ class Progress:
     def write(self, text: str) -> None:
         """Prints a line above the bar."""
         self._bar.write(text)
+        sys.stdout.flush()  # Whoever follows a log file wants it now.
 
     def _due(self) -> bool:
         now = time.monotonic()
-        due = now - self._rendered >= self._bar.mininterval
+        due = now - self._rendered >= _INTERVAL
         if due:
             self._rendered = now
         return due

@@ -1,0 +1,111 @@
+"""The planner and the acting agent."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from planet_tf.control.mpc_agent import MPCAgent, PolicyNoise
+from planet_tf.control.planning import cross_entropy_method
+from scripts.parity.model import STATE, build, check_state
+from scripts.parity.report import UNROLL, Parity
+
+# Settings that the arrays were made with and do not contain.
+_ELITES = 8
+_EXPLORATION = 0.3
+
+
+def cem(p: Parity) -> None:
+    """The planner, iteration by iteration."""
+    model = build(p)
+    noise = tf.constant(p.get("cem:noise"))[:, None]
+    eps = tf.constant(p.get("cem:eps").astype("f4"))[:, None]
+    I, _, N, H, A = noise.shape
+    agent = _agent(model, noise.shape)
+    # One iteration more than planned shows the belief after the last.
+    longer = tf.concat([noise, noise[-1:]], 0)
+    for mode in ("mean", "eps"):
+        state = model.dynamics.initial(1)
+        for name in ("mean", "stddev", "sample", "belief", "rnn_state"):
+            value = tf.constant(p.get(f"cem:{mode}_state_{name}"))
+            state = state._replace(**{STATE[name]: value})
+        latent = None if mode == "mean" else tf.concat([eps, eps[-1:]], 0)
+        objective = agent.predicted_return(state, latent)
+        actions, returns = np.zeros([I + 1, N, H, A]), np.zeros([I + 1, N])
+
+        def record(candidates, i, objective=objective, a=actions, r=returns):
+            result = objective(candidates, i)
+            a[int(i)], r[int(i)] = candidates[0], result[0]
+            return result
+
+        cross_entropy_method(record, longer, elites=_ELITES)
+        p.check(f"cem:{mode}_returns", returns[:I], UNROLL)
+        ranked = np.sort(returns[:I])[:, ::-1]
+        gap = ranked[:, _ELITES - 1] - ranked[:, _ELITES]
+        p.check(
+            f"cem:{mode}_elite_gap",
+            gap,
+            UNROLL * np.abs(returns).max() / gap.max(),
+            note="a difference of returns: theirs is the rounding",
+        )
+        mean, std = _beliefs(actions[1:], longer[1:, 0].numpy())
+        p.check(f"cem:{mode}_mean", mean[:, None], UNROLL)
+        p.check(f"cem:{mode}_stddev", std[:, None], UNROLL)
+        plan = cross_entropy_method(objective, noise, elites=_ELITES)
+        p.check(f"cem:{mode}_plan", plan, UNROLL)
+
+
+def agent(p: Parity) -> None:
+    """Two decisions of the acting agent, and the first again after a reset."""
+    model = build(p)
+    images = tf.constant(p.get("agent:observation"))
+    plan = tf.constant(p.get("agent:cem_noise"))[:, :, None]
+    latent = tf.constant(p.get("agent:cem_eps").astype("f4"))[:, :, None]
+    post = tf.constant(p.get("agent:step_eps"))[:, 1]
+    explore = tf.constant(p.get("agent:exploration_eps"))
+    policy = _agent(model, plan.shape[1:])
+    # Compiled as when acting.
+    decide = tf.function(policy.decide)
+
+    def call(i: int, state: Any, action: tf.Tensor) -> tuple:
+        noise = PolicyNoise(None, post[i], plan[i], latent[i], explore[i])
+        scale = tf.constant(_EXPLORATION)
+        return decide(images[i], state, action, scale, noise)
+
+    start = model.dynamics.initial(1), tf.zeros(explore.shape[1:])
+    first, state = call(0, *start)
+    second, later = call(1, state, first)
+    actions = tf.stack([first, second])
+    p.check("agent:action", actions, UNROLL)
+    p.check("agent:prev_action", actions, UNROLL)
+    states = tf.nest.map_structure(lambda *x: tf.stack(x), state, later)
+    check_state(p, "agent:state", states)
+    p.check("agent:action_after_reset", call(0, *start)[0], UNROLL)
+
+
+def _agent(model: Any, shape: tuple[int, ...]) -> MPCAgent:
+    """An agent whose plans take noise of shape [I, B, N, H, A]."""
+    I, _, N, H, A = shape
+    return MPCAgent(
+        model, A, horizon=H, candidates=N, elites=_ELITES, iterations=I
+    )
+
+
+def _beliefs(
+    actions: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Recovers mean and std [I, H, A] from clip(mean + std * noise, -1, 1).
+
+    Of the candidates [I, N, H, A] that were not clipped, the two with the
+    smallest and largest noise decide.
+    """
+    free = np.abs(actions) < 1.0
+    low = np.where(free, noise, np.inf).argmin(1)[:, None]
+    high = np.where(free, noise, -np.inf).argmax(1)[:, None]
+
+    def span(x: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(x, high, 1) - np.take_along_axis(x, low, 1)
+
+    std = span(actions) / span(noise)
+    mean = np.take_along_axis(actions - std * noise, low, 1)
+    return mean[:, 0], std[:, 0]

@@ -1,0 +1,135 @@
+"""Golden arrays, and the comparisons made with them."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Tolerances for float32.
+EXACT = 0.0
+LAYER = 1e-5  # one layer or formula
+UNROLL = 1e-4  # through time or iterations
+GRADIENT = 1e-3
+
+
+class Check(NamedTuple):
+    """One compared array."""
+
+    array: str  # file:name
+    shape: tuple[int, ...]
+    absolute: float  # largest difference
+    relative: float
+    tolerance: float
+    note: str
+
+    @property
+    def passed(self) -> bool:
+        """False also where the difference is not a number."""
+        return self.relative <= self.tolerance
+
+
+class Parity:
+    """A folder of golden arrays, and what was found about them.
+
+    Args:
+        directory: In the layout of `tests/golden`.
+    """
+
+    def __init__(self, directory: str | pathlib.Path):
+        self._directory = pathlib.Path(directory)
+        self._arrays: dict[str, dict[str, np.ndarray]] = {}
+        self._inputs: set[str] = set()
+        self.checks: list[Check] = []
+        self.skipped: dict[str, str] = {}
+
+    def files(self) -> list[str]:
+        """Names of the folder's files, without `.npz`."""
+        return sorted(path.stem for path in self._directory.glob("*.npz"))
+
+    def names(self, file: str) -> list[str]:
+        """Names of the arrays in a file.
+
+        Raises:
+            OSError: The file is missing or unreadable.
+        """
+        if file not in self._arrays:
+            with np.load(self._directory / f"{file}.npz") as arrays:
+                self._arrays[file] = dict(arrays)
+        return list(self._arrays[file])
+
+    def get(self, array: str) -> np.ndarray:
+        """Returns an array, `file:name`, as an input for our code.
+
+        Raises:
+            KeyError: The file does not have it.
+        """
+        self._inputs.add(array)
+        return self._read(array)
+
+    def check(
+        self,
+        array: str,
+        ours: Any,
+        tolerance: float,
+        rows: bool = False,
+        note: str = "",
+    ) -> None:
+        """Compares our numbers with an array.
+
+        Where the original has no number, ours only has to be finite.
+
+        Args:
+            array: As `file:name`.
+            ours: Tensor, array or list of the same shape.
+            tolerance: Largest difference that passes, relative to the largest
+                magnitude in the array.
+            rows: Relative to the largest magnitude of each row instead.
+            note: For the report.
+
+        Raises:
+            ValueError: The shapes differ.
+        """
+        theirs, ours = self._read(array), np.asarray(ours)
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"{array} has shape {theirs.shape}, ours has {ours.shape}"
+            )
+        if theirs.dtype.kind == "U":
+            ours, theirs = ours == theirs, np.ones(theirs.shape)
+        ours, theirs = ours.astype("f8"), theirs.astype("f8")
+        unknown = np.isnan(theirs) & np.isfinite(ours)
+        difference = np.where(unknown, 0.0, np.abs(ours - theirs))
+        scale = np.where(unknown, 0.0, np.abs(theirs))
+        axes = tuple(range(1, theirs.ndim)) if rows else None
+        difference, scale = difference.max(axes), scale.max(axes)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            relative = np.where(difference == 0, 0.0, difference / scale)
+        if unknown.any():
+            note = f"{np.count_nonzero(unknown)} are NaN in the original"
+        self.checks.append(
+            Check(
+                array,
+                theirs.shape,
+                float(np.max(difference)),
+                float(np.max(relative)),
+                float(tolerance),
+                note,
+            )
+        )
+
+    def skip(self, array: str, reason: str) -> None:
+        """Says why an array is not compared."""
+        self._read(array)
+        self.skipped[array] = reason
+
+    def unread(self, file: str) -> list[str]:
+        """Arrays of a file that none of the above was called for."""
+        seen = {c.array for c in self.checks} | self._inputs | {*self.skipped}
+        arrays = [f"{file}:{name}" for name in self.names(file)]
+        return [array for array in arrays if array not in seen]
+
+    def _read(self, array: str) -> np.ndarray:
+        file, name = array.split(":")
+        if name not in self.names(file):
+            raise KeyError(f"{self._directory / file}.npz has no {name}")
+        return self._arrays[file][name]

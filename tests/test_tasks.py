@@ -1,0 +1,62 @@
+import subprocess
+import sys
+
+import pytest
+
+from planet_tf.control.tasks import SUITE, TASKS, Task, get_task
+
+
+def test_table_is_the_originals():
+    """The repeats decide episode lengths and what a return means."""
+    repeats = {name: task.action_repeat for name, task in TASKS.items()}
+    assert repeats == {
+        "cartpole_balance": 8,
+        "cartpole_swingup": 8,
+        "cheetah_run": 4,
+        "cup_catch": 4,
+        "finger_spin": 2,
+        "reacher_easy": 4,
+        "walker_walk": 2,
+    }
+    assert {task.camera for task in TASKS.values()} == {0}
+
+
+def test_any_suite_task():
+    assert get_task("hopper-hop") == Task("hopper", "hop", 2)
+    assert get_task("humanoid_CMU-run").domain == "humanoid_CMU"
+
+
+def test_both_names_of_a_task_mean_the_same():
+    """A second spelling must not bring a second action repeat."""
+    assert get_task("cheetah-run") == get_task("cheetah_run")
+    assert get_task("ball_in_cup-catch").action_repeat == 4
+
+
+@pytest.mark.parametrize(
+    "wrong, right",
+    [
+        ("cup_cach", "cup_catch"),
+        ("hopper_hop", "hopper-hop"),
+        ("lqr-lqr_2_1", None),
+        ("gym_cheetah", None),
+    ],
+)
+def test_unknown_name(wrong, right):
+    with pytest.raises(ValueError) as error:
+        get_task(wrong)
+    message = str(error.value)
+    assert right is None or f"Did you mean {right!r}?" in message
+    for name in [*TASKS, "dog-fetch", "quadruped-walk"]:
+        assert name in message
+
+
+def test_suite_is_complete():
+    """The table is a copy; a new dm_control must not make it wrong.
+
+    In a process of its own, because the import loads a graphics library.
+    """
+    code = "from dm_control import suite; print(suite.ALL_TASKS)"
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    theirs = {pair for pair in eval(output) if pair[0] != "lqr"}
+    ours = {(domain, task) for domain in SUITE for task in SUITE[domain]}
+    assert ours == theirs
