@@ -51,7 +51,7 @@ format: setup  ## Put the code into the format that lint asks for
 
 .PHONY: tensorboard
 tensorboard: setup  ## Show the runs in LOGDIR
-	@.venv/bin/tensorboard --logdir $(LOGDIR)
+	@$(RUN) -m tensorboard.main --logdir $(LOGDIR)
 
 .PHONY: clean
 clean:  ## Remove .venv and caches; runs are kept

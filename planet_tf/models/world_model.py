@@ -112,7 +112,7 @@ class WorldModel(tf.keras.layers.Layer):
         frozen = [
             head.trainable_variables
             for name, head in self._heads.items()
-            if name not in self._gradient_heads
+            if name not in self._gradient_heads and name in self._scales
         ]
         apart = {id(variable) for group in frozen for variable in group}
         own = [v for v in self.trainable_variables if id(v) not in apart]

@@ -7,6 +7,16 @@ import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
 
+# What TensorFlow's readers raise for files that are cut off, missing or of
+# another model.
+_UNREADABLE = (
+    tf.errors.OpError,
+    AssertionError,
+    IndexError,
+    RuntimeError,
+    ValueError,
+)
+
 
 class Checkpoint:
     """Saves and restores weights, optimizer and the count of updates.
@@ -83,7 +93,7 @@ class Checkpoint:
                     status.assert_consumed()
                 else:
                     status.assert_existing_objects_matched().expect_partial()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except _UNREADABLE as error:
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
                     path,

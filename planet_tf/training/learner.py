@@ -50,23 +50,32 @@ class Learner:
         """As `update`, with given noise."""
         with tf.GradientTape() as tape:
             loss, metrics = self._model.loss(batch, noise)
-        variables = self._model.trainable_variables
+        groups = self._model.variable_groups
+        # Clipped apart, so that what only observes the model cannot shorten
+        # its step.
+        clipped = [
+            tf.clip_by_global_norm(gradients, self._clip)
+            for gradients in tape.gradient(loss, groups)
+        ]
         # Some variants leave variables without a gradient (a prior nobody
         # trains, say): they keep their values, and the norm is the others'.
-        pairs = [
-            (gradient, variable)
-            for gradient, variable in zip(
-                tape.gradient(loss, variables), variables, strict=True
-            )
-            if gradient is not None
-        ]
-        gradients, variables = zip(*pairs, strict=True)
-        gradients, norm = tf.clip_by_global_norm(gradients, self._clip)
-        finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        gradients, variables = zip(
+            *[
+                (gradient, variable)
+                for (gradients, _), variables in zip(
+                    clipped, groups, strict=True
+                )
+                for gradient, variable in zip(gradients, variables, strict=True)
+                if gradient is not None
+            ],
+            strict=True,
+        )
+        norms = tf.stack([norm for _, norm in clipped])
+        finite = tf.math.is_finite(loss + tf.reduce_sum(norms))
         tf.cond(
             finite,
             lambda: self.optimizer.apply(gradients, variables),
             lambda: None,
         )
         skipped = 1.0 - tf.cast(finite, tf.float32)
-        return {**metrics, "grad_norm": norm, "skipped": skipped}
+        return {**metrics, "grad_norm": norms[0], "skipped": skipped}

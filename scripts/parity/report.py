@@ -72,6 +72,7 @@ class Parity:
         ours: Any,
         tolerance: float,
         rows: bool = False,
+        average: bool = False,
         note: str = "",
     ) -> None:
         """Compares our numbers with an array.
@@ -84,6 +85,7 @@ class Parity:
             tolerance: Largest difference that passes, relative to the largest
                 magnitude in the array.
             rows: Relative to the largest magnitude of each row instead.
+            average: The average difference decides, not the largest.
             note: For the report.
 
         Raises:
@@ -101,16 +103,17 @@ class Parity:
         difference = np.where(unknown, 0.0, np.abs(ours - theirs))
         scale = np.where(unknown, 0.0, np.abs(theirs))
         axes = tuple(range(1, theirs.ndim)) if rows else None
-        difference, scale = difference.max(axes), scale.max(axes)
+        absolute, scale = difference.max(axes), scale.max(axes)
+        decisive = difference.mean(axes) if average else absolute
         with np.errstate(invalid="ignore", divide="ignore"):
-            relative = np.where(difference == 0, 0.0, difference / scale)
+            relative = np.where(decisive == 0, 0.0, decisive / scale)
         if unknown.any():
             note = f"{np.count_nonzero(unknown)} are NaN in the original"
         self.checks.append(
             Check(
                 array,
                 theirs.shape,
-                float(np.max(difference)),
+                float(np.max(absolute)),
                 float(np.max(relative)),
                 float(tolerance),
                 note,

@@ -1,0 +1,81 @@
+"""What a checkpoint brings back, and what it does with damaged ones."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet_tf import build, config
+from planet_tf.training.checkpoint import Checkpoint
+from planet_tf.training.learner import Learner
+
+TINY = config.Config(
+    conv_depth=1, model_size=4, state_size=2, num_layers=1, num_units=4
+)
+
+
+def _parts(directory, seed=0):
+    tf.keras.utils.set_random_seed(seed)
+    model = build.world_model(TINY, 1)
+    learner = Learner(model)
+    return model, learner, Checkpoint(directory, model, learner.optimizer)
+
+
+def _train(model, learner):
+    """Changes every variable and Adam slot without compiling a graph."""
+    rng = np.random.default_rng(0)
+    gradients = [
+        tf.constant(rng.normal(size=v.shape), tf.float32)
+        for v in model.trainable_variables
+    ]
+    learner.optimizer.apply(gradients, model.trainable_variables)
+
+
+def _values(model, learner):
+    variables = model.trainable_variables + learner.optimizer.variables
+    return [np.array(v) for v in variables]
+
+
+def test_brings_back_everything(tmp_path):
+    """Weights alone are not enough: Adam's moments and step count matter."""
+    model, learner, checkpoint = _parts(tmp_path)
+    assert checkpoint.restore() is None
+    _train(model, learner)
+    checkpoint.save(updates=7, seconds=12.5)
+    saved = _values(model, learner)
+    model, learner, checkpoint = _parts(tmp_path, seed=1)
+    assert checkpoint.restore() == (7, 12.5)
+    for old, new in zip(saved, _values(model, learner), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_damaged_newest_falls_back(tmp_path, caplog):
+    """A crash while writing must cost one checkpoint, not the run."""
+    model, learner, checkpoint = _parts(tmp_path)
+    checkpoint.save(updates=1, seconds=1.0)
+    _train(model, learner)
+    checkpoint.save(updates=2, seconds=2.0)
+    (data,) = tmp_path.glob("ckpt-2.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    _, _, checkpoint = _parts(tmp_path, seed=1)
+    assert checkpoint.restore() == (1, 1.0)
+    assert "ckpt-2" in caplog.text
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    """Silently starting again would overwrite days of training."""
+    _, _, checkpoint = _parts(tmp_path)
+    checkpoint.save(updates=1, seconds=1.0)
+    (data,) = tmp_path.glob("ckpt-1.data*")
+    data.unlink()
+    _, _, checkpoint = _parts(tmp_path, seed=1)
+    with pytest.raises(ValueError, match="None of the checkpoints"):
+        checkpoint.restore()
+
+
+def test_keeps_the_newest(tmp_path):
+    """Without a limit, a long run fills the disk."""
+    _, _, checkpoint = _parts(tmp_path)
+    for updates in range(4):
+        checkpoint.save(updates, 0.0)
+    names = {path.name for path in tmp_path.glob("*.index")}
+    assert names == {"ckpt-2.index", "ckpt-3.index"}

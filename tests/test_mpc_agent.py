@@ -1,0 +1,120 @@
+"""The acting agent around a tiny world model."""
+
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet_tf import build, config
+
+TINY = config.Config(
+    conv_depth=2,
+    model_size=8,
+    state_size=4,
+    num_layers=1,
+    num_units=8,
+    planner_amount=16,
+    planner_topk=4,
+    planner_iterations=2,
+    planner_horizon=3,
+)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    tf.keras.utils.set_random_seed(0)
+    model = build.world_model(TINY, 2)
+    return build.agent(TINY, model, 2)
+
+
+def _images(batch, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, [batch, 64, 64, 3], np.uint8)
+
+
+def test_one_trace_and_flat_memory(agent):
+    """A Python number among the arguments would trace (and leak) each call."""
+    images = _images(1)
+    agent.action_noise = 0.3
+    for episode in range(2):
+        agent.reset(1, seed=episode)
+        for _ in range(100):
+            agent.act(images)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for episode in range(10):
+        agent.action_noise = episode / 10
+        agent.reset(1, seed=episode)
+        for _ in range(200):
+            agent.act(images)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 20 * 1024, f"{grown} KiB"
+    assert agent.policy.experimental_get_tracing_count() == 1
+
+
+def test_actions_in_bounds_and_noise_clipped(agent):
+    """Strong noise would leave the bounds without the clip after it."""
+    agent.action_noise = 5.0
+    agent.reset(4, seed=0)
+    actions = agent.act(_images(4))
+    assert actions.shape == (4, 2) and actions.dtype == np.float32
+    assert np.abs(actions).max() == 1.0
+
+
+def test_seed_decides(agent):
+    """An episode is repeatable, and another seed is another episode."""
+    agent.action_noise = 0.3
+
+    def play(seed):
+        agent.reset(1, seed=seed)
+        return np.concatenate([agent.act(_images(1, t)) for t in range(3)])
+
+    np.testing.assert_array_equal(play(5), play(5))
+    assert np.abs(play(5) - play(6)).max() > 1e-3
+    # Consecutive decisions of one episode must not share their noise.
+    agent.reset(1, seed=5)
+    seeds = [agent._seed + tf.constant([t, 0]) for t in range(2)]
+    noise = [agent.draw_noise(s, 1).explore.numpy() for s in seeds]
+    assert np.abs(noise[0] - noise[1]).max() > 1e-3
+
+
+def test_belief_carries_over_and_reset_forgets(agent):
+    """The same image after another history must not look the same."""
+    agent.action_noise = 0.0
+    agent.reset(1, seed=0)
+    agent.act(_images(1, 0))
+    first = agent._state.deter.numpy()
+    agent.act(_images(1, 0))
+    assert np.abs(agent._state.deter.numpy() - first).max() > 1e-4
+    agent.reset(1, seed=0)
+    agent.act(_images(1, 0))
+    np.testing.assert_allclose(agent._state.deter.numpy(), first, atol=1e-6)
+
+
+def test_rows_do_not_mix(agent):
+    """Row i of a batch acts as it would alone (the original mixes them).
+
+    The predicted reward depends on the state, so tiling candidates instead of
+    repeating them would score one row's actions from another row's state.
+    """
+    model = agent._model
+    images = _images(3)
+    noise = agent.draw_noise(tf.constant([1, 2]), 3)
+    state, action = model.dynamics.initial(3), tf.zeros([3, 2])
+    together, _ = agent.decide(images, state, action, tf.constant(0.0), noise)
+    for i in range(3):
+        row = slice(i, i + 1)
+        alone, _ = agent.decide(
+            images[row],
+            model.dynamics.initial(1),
+            action[row],
+            tf.constant(0.0),
+            noise._replace(
+                image=noise.image[row],
+                post=noise.post[row],
+                plan=noise.plan[:, row],
+                latent=noise.latent[:, row],
+                explore=noise.explore[row],
+            ),
+        )
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-4)

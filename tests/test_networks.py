@@ -1,0 +1,100 @@
+"""Shapes, parameter totals and formulas of the feed-forward networks."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet_tf import build, config
+from planet_tf.networks import conv_ha
+from planet_tf.networks.basic import VectorHead
+
+
+def _count(layer) -> int:
+    return sum(v.shape.num_elements() for v in layer.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("action_dim", "total"), [(6, 5_293_220), (2, 5_292_420), (1, 5_292_220)]
+)
+def test_paper_parameter_totals(action_dim, total):
+    """One layer too many, or of another width, changes these."""
+    model = build.world_model(config.Config(), action_dim)
+    assert _count(model.encoder) == 690_144
+    assert _count(model.image) == 3_795_555
+    assert _count(model.reward) == 250_201
+    assert _count(model) == total
+
+
+def test_shapes_and_depth():
+    """All filters scale with depth; leading dimensions are kept."""
+    encoder, decoder = conv_ha.Encoder(4), conv_ha.Decoder(10, 4)
+    embed = encoder(tf.zeros([2, 3, 64, 64, 3]))
+    assert embed.shape == (2, 3, 128)
+    assert decoder(tf.zeros([2, 3, 10])).shape == (2, 3, 64, 64, 3)
+    assert VectorHead(10, (2, 5))(tf.zeros([2, 3, 10])).shape == (2, 3, 2, 5)
+    assert VectorHead(10)(tf.zeros([2, 3, 10])).shape == (2, 3)
+
+
+def _numpy_deconv(x, kernel):
+    """Every input pixel adds a kernel-sized patch, two pixels apart."""
+    batch, height, width, _ = x.shape
+    size, _, outputs, _ = kernel.shape
+    out = np.zeros(
+        [batch, 2 * height - 2 + size, 2 * width - 2 + size, outputs]
+    )
+    for i in range(height):
+        for j in range(width):
+            patch = np.einsum("bc,kloc->bklo", x[:, i, j], kernel)
+            out[:, 2 * i : 2 * i + size, 2 * j : 2 * j + size] += patch
+    return out
+
+
+def test_decoder_is_its_formula():
+    """The fast forms of first and last layer must not change the function."""
+    decoder = conv_ha.Decoder(5, 2)
+    rng = np.random.default_rng(0)
+    for bias in decoder.biases:
+        bias.assign(rng.normal(size=bias.shape))
+    features = rng.normal(size=[2, 5]).astype(np.float32)
+    x = features @ decoder.dense.kernel.numpy() + decoder.dense.bias.numpy()
+    x = x.reshape([2, 1, 1, -1])
+    for i, (kernel, bias) in enumerate(
+        zip(decoder.kernels, decoder.biases, strict=True)
+    ):
+        x = _numpy_deconv(x, kernel.numpy()) + bias.numpy()
+        x = x if i == 3 else np.maximum(x, 0)
+    np.testing.assert_allclose(decoder(features), x, rtol=1e-4, atol=1e-4)
+
+
+def test_subpixel_gradient_is_the_plain_one():
+    """A hand-written gradient that is wrong trains to something else."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=[2, 30, 30, 4]), tf.float32)
+    kernel = tf.Variable(rng.normal(size=[6, 6, 3, 4]), dtype=tf.float32)
+    weight = tf.constant(rng.normal(size=[2, 64, 64, 3]), tf.float32)
+    gradients = []
+    for function in (
+        lambda: conv_ha._subpixel_deconv(x, kernel),
+        lambda: conv_ha._deconv(x, kernel, tf.zeros([3])),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(weight * tf.sin(function()))
+        gradients.append(tape.gradient(loss, [x, kernel]))
+    for fast, plain in zip(*gradients, strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-3)
+
+
+def test_log_prob_constants():
+    """-n/2 log(2 pi) for 12,288 pixels and for one reward (spec of heads)."""
+    image = tf.zeros([1, 64, 64, 3])
+    decoder, head = conv_ha.Decoder(5, 2), VectorHead(5)
+    np.testing.assert_allclose(
+        decoder.log_prob(image, image), [-11291.917], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        head.log_prob(tf.zeros([1]), tf.zeros([1])), [-0.918939], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        head.log_prob(tf.zeros([1]), tf.constant([2.0])), [-2.918939], rtol=1e-5
+    )

@@ -1,0 +1,142 @@
+"""The command itself, on real pixels, as a user runs it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
+
+from planet_tf import config, train
+
+COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _run(*flags):
+    return subprocess.run(
+        [*COMMAND, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _points(logdir):
+    path = logdir / "metrics.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _episodes(logdir):
+    return {p.name for p in logdir.glob("*_episodes/*.npz")}
+
+
+def test_from_nothing_through_a_kill_to_the_end(tmp_path):
+    """One run: seed episodes, updates, planning, tests, videos, resume."""
+    logdir = tmp_path / "run"
+    flags = ["--config=debug", f"--logdir={logdir}"]
+    killed = subprocess.Popen(
+        [*COMMAND, *flags], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    deadline = time.time() + 240
+    while len(_points(logdir)) < 4 and time.time() < deadline:
+        assert killed.poll() is None, "ended before it was killed"
+        time.sleep(0.2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    before, done = _episodes(logdir), _points(logdir)[-1]["updates"]
+
+    result = _run(*flags)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Continuing after update" in result.stdout
+    assert str(logdir) in result.stdout.splitlines()[-2]
+    assert "tensorboard" in result.stdout.splitlines()[-1]
+
+    # Nothing was lost, and nothing was counted twice.
+    assert before <= _episodes(logdir)
+    points = _points(logdir)
+    updates = [point["updates"] for point in points]
+    assert updates == sorted(set(updates))
+    total = train.Schedule(10, 10, 5, 10, 200).total_updates
+    assert updates[-1] == total and done in updates
+    last = points[-1]
+    assert last["episodes"] == len(list(logdir.glob("train_episodes/*.npz")))
+    assert last["agent_steps"] == 20 * last["episodes"]
+    assert last["env_steps"] == 50 * last["agent_steps"]
+
+    # What a user looks at.
+    with Image.open(logdir / "test_open_loop.gif") as video:
+        assert video.n_frames == 10
+    with Image.open(logdir / "test_cup_catch.gif") as video:
+        assert video.n_frames == 21
+    events = event_accumulator.EventAccumulator(
+        str(logdir), size_guidance={"images": 0, "scalars": 0}
+    )
+    tags = events.Reload().Tags()
+    assert {"test/open_loop", "test/cup_catch"} <= set(tags["images"])
+    assert {"train/kl", "train/grad_norm", "test/score"} <= set(
+        tags["scalars"]
+    )
+    assert list((logdir / "checkpoints").glob("*.index"))
+
+    # The same folder with other flags is refused, naming what differs.
+    result = _run(*flags, "--model_size=12")
+    assert result.returncode != 0
+    assert "model_size: 10 -> 12" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--taks=cup_catch", "taks"),
+        ("--planner_amuont=3", "planner_amount"),
+        ("--planner_topk=2000", "planner_amount"),
+        ("--tasks=cup_cath", "cup_catch"),
+        ("--params={planer_amount: 3}", "planner_amount"),
+        ("stray", "stray"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(tmp_path, flag, message):
+    """Never a traceback, never a folder made for a run that cannot be."""
+    logdir = tmp_path / "run"
+    command = [*COMMAND[:-1], f"--logdir={logdir}", flag]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    assert not logdir.exists()
+
+
+def test_help_is_quick_and_lists_the_flags():
+    """Importing TensorFlow for a help text takes seconds."""
+    start = os.times()
+    result = subprocess.run(
+        [*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    end = os.times()
+    assert "--planner_amount" in result.stdout
+    assert "--logdir" in result.stdout
+    spent = end.children_user - start.children_user
+    # TensorFlow's import alone takes 3 s of processor time.
+    assert spent < 2, spent
+
+
+def test_changed_config_needs_permission(tmp_path):
+    """Otherwise a typo on resuming silently changes the experiment."""
+    train.prepare(config.Config(), tmp_path, change=False)
+    train.prepare(config.Config(), tmp_path, change=False)
+    other = config.Config(seed=1)
+    with pytest.raises(ValueError, match="seed: 0 -> 1"):
+        train.prepare(other, tmp_path, change=False)
+    assert config.load(tmp_path / "config.yaml") == config.Config()
+    train.prepare(other, tmp_path, change=True)
+    assert config.load(tmp_path / "config.yaml") == other

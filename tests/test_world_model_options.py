@@ -1,0 +1,116 @@
+"""Global divergence, diagnostics and heads without gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet_tf.models.rssm import RSSM
+from planet_tf.models.world_model import WorldModel
+from planet_tf.networks.basic import VectorHead
+from planet_tf.networks.conv_ha import Decoder, Encoder
+from planet_tf.training.learner import Learner
+
+B, T, A = 2, 3, 2
+
+
+def _model(seed=0, **options):
+    tf.keras.utils.set_random_seed(seed)
+    encoder = Encoder(2)
+    dynamics = RSSM(A, encoder.embed_size, stoch=3, deter=6)
+    size = dynamics.feature_size
+    return WorldModel(
+        dynamics,
+        encoder,
+        Decoder(size, 2),
+        VectorHead(size, layers=1, units=5),
+        **options,
+    )
+
+
+def _diagnostics():
+    return {
+        "position": VectorHead(9, (2,), 1, 5, name="head_position"),
+        "height": VectorHead(9, (), 1, 5, name="head_height"),
+    }
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    return {
+        "image": tf.constant(rng.integers(0, 256, [B, T, 64, 64, 3], np.uint8)),
+        "action": tf.constant(rng.uniform(-1, 1, [B, T, A]).astype("f4")),
+        "reward": tf.constant(rng.uniform(0, 1, [B, T]).astype("f4")),
+        "position": tf.constant(rng.normal(0, 99, [B, T, 2]).astype("f4")),
+        "height": tf.constant(rng.normal(0, 99, [B, T]).astype("f4")),
+    }
+
+
+def _noise(model):
+    return model.draw_noise(tf.constant([0, 1]), B, T)
+
+
+def test_global_divergence():
+    """KL to the unit Gaussian, in closed form and without free nats."""
+    model = _model(global_scale=0.5)
+    batch = _batch()
+    loss, metrics = model.loss(batch, _noise(model))
+    _, _, post = model.objectives(batch, _noise(model))
+    mean, std = post.mean.numpy(), post.std.numpy()
+    kl = (mean**2 + std**2 - 1) / 2 - np.log(std)
+    expected = kl.sum(-1).mean()
+    np.testing.assert_allclose(
+        metrics["global_divergence"], expected, rtol=1e-5
+    )
+    without, _ = _model().loss(batch, _noise(model))
+    np.testing.assert_allclose(loss, without + 0.5 * expected, rtol=1e-6)
+
+
+def test_diagnostics_learn_and_leave_the_model_alone():
+    """Heads on frozen features: the model's updates stay bit by bit.
+
+    The clip is so small, and the targets are so large, that the heads'
+    gradients would shorten the model's if all were clipped as one.
+    """
+    batch = _batch()
+    plain, watched = _model(), _model(diagnostics=_diagnostics())
+    heads = list(watched.diagnostics.values())
+    before = [v.numpy() for head in heads for v in head.trainable_variables]
+    metrics = [
+        [learner.step(batch, _noise(plain)) for _ in range(3)]
+        for learner in (Learner(plain, clip=1.0), Learner(watched, clip=1.0))
+    ]
+    own = watched.variable_groups[0]
+    assert len(own) == len(plain.trainable_variables)
+    for ours, theirs in zip(plain.trainable_variables, own, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    after = [v.numpy() for head in heads for v in head.trainable_variables]
+    assert any(np.any(x != y) for x, y in zip(before, after, strict=True))
+    first, last = metrics[1][0], metrics[1][-1]
+    assert last["position"] > first["position"]
+    assert last["height"] > first["height"]
+    np.testing.assert_array_equal(
+        metrics[0][-1]["grad_norm"], last["grad_norm"]
+    )
+
+
+@pytest.mark.parametrize("trained", ["image", "reward", "position"])
+def test_gradient_heads(trained):
+    """Only the heads that are named train encoder and dynamics."""
+    model = _model(diagnostics=_diagnostics(), gradient_heads=[trained])
+    heads = {
+        "image": model.image, "reward": model.reward, **model.diagnostics
+    }
+    batch = _batch()
+    for name in heads:
+        with tf.GradientTape() as tape:
+            steps, _, _ = model.objectives(batch, _noise(model))
+            loss = tf.reduce_mean(steps[name])
+        inner = model.encoder.trainable_variables
+        gradients = tape.gradient(loss, inner)
+        assert all((g is not None) == (name == trained) for g in gradients)
+
+
+def test_too_short_overshooting_is_refused():
+    """One step ahead is the KL term; the mean over nothing is NaN."""
+    with pytest.raises(ValueError, match="overshooting_distance"):
+        _model(overshooting_scale=1.0, overshooting_distance=1)
