@@ -51,7 +51,9 @@ SECTIONS = {
 def section(file: str) -> Callable[[Parity], None]:
     """The function that compares the arrays of a file."""
     module, name = SECTIONS[file].split(".")
-    function = getattr(importlib.import_module(f"scripts.parity.{module}"), name)
+    function = getattr(
+        importlib.import_module(f"scripts.parity.{module}"), name
+    )
     if name == "dynamics":
         return functools.partial(function, file=file)
     return function

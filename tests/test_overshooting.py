@@ -108,9 +108,7 @@ def test_naive_double_loop(kind):
             action = batch["action"][:, t + k : t + k + 1]
             prior = model.dynamics.imagine(action, eps, state)
             state = tf.nest.map_structure(lambda x: x[:, 0], prior)
-            target = tf.nest.map_structure(
-                lambda x, i=t + k: x[:, i], post
-            )
+            target = tf.nest.map_structure(lambda x, i=t + k: x[:, i], post)
             if k:
                 kl = cell.kl_divergence(target, state)
                 total += np.maximum(0, kl - 0.01).sum()

@@ -97,9 +97,7 @@ def test_diagnostics_learn_and_leave_the_model_alone():
 def test_gradient_heads(trained):
     """Only the heads that are named train encoder and dynamics."""
     model = _model(diagnostics=_diagnostics(), gradient_heads=[trained])
-    heads = {
-        "image": model.image, "reward": model.reward, **model.diagnostics
-    }
+    heads = {"image": model.image, "reward": model.reward, **model.diagnostics}
     batch = _batch()
     for name in heads:
         with tf.GradientTape() as tape:

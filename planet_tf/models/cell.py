@@ -12,8 +12,8 @@ A cell offers
     features(state) -> [..., F]
 
 `action[:, t]` is the action that led to `embed[:, t]`. States are NamedTuples
-with at least `mean`, `std` and `stoch`; noise is standard normal and shaped like
-`stoch`, or None to use means instead of samples (original `mean_only`).
+with at least `mean`, `std` and `stoch`; noise is standard normal and shaped
+like `stoch`, or None to use means instead of samples (original `mean_only`).
 """
 
 from collections.abc import Callable
@@ -138,9 +138,7 @@ class Gaussian(tf.keras.layers.Layer):
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 
-def split(
-    layer: tf.keras.layers.Dense, rows: int
-) -> tuple[Callable, Callable]:
+def split(layer: tf.keras.layers.Dense, rows: int) -> tuple[Callable, Callable]:
     """A linear layer of two concatenated inputs as two summands.
 
     What does not depend on the previous state can then be computed for all

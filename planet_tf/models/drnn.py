@@ -86,9 +86,7 @@ class DRNN(tf.keras.layers.Layer):
             name="gaussian",
         )
         self.decoder = cell.GRU(
-            stoch
-            + encoder_to_decoder * units
-            + action_to_decoder * action_dim,
+            stoch + encoder_to_decoder * units + action_to_decoder * action_dim,
             units,
             name="decoder",
         )

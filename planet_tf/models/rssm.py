@@ -95,7 +95,9 @@ class RSSM(tf.keras.layers.Layer):
         # Only what depends on the previous state stays inside the loop; the
         # share of actions and embeddings is a single product for all steps.
         from_stoch, from_action = cell.split(self.inputs[0], self.stoch_size)
-        from_deter, from_embed = cell.split(self.post.hidden[0], self.deter_size)
+        from_deter, from_embed = cell.split(
+            self.post.hidden[0], self.deter_size
+        )
         action_parts, embed_parts = from_action(action), from_embed(embed)
 
         def step(previous: State, inputs: tuple) -> State:

@@ -120,9 +120,7 @@ class WorldModel(tf.keras.layers.Layer):
 
     @property
     def _heads(self) -> dict[str, tf.keras.layers.Layer]:
-        return {
-            "image": self.image, "reward": self.reward, **self.diagnostics
-        }
+        return {"image": self.image, "reward": self.reward, **self.diagnostics}
 
     def draw_noise(self, seed: tf.Tensor, batch: int, length: int) -> Noise:
         """Noise for `loss` or `open_loop`: the same seed, the same noise."""
@@ -146,7 +144,7 @@ class WorldModel(tf.keras.layers.Layer):
     def loss(
         self, batch: dict[str, tf.Tensor], noise: Noise
     ) -> tuple[tf.Tensor, Metrics]:
-        """The training objective (paper, equation 6; original `compute_losses`).
+        """The training objective (paper, equation 6; `compute_losses`).
 
         image NLL + 10 * reward NLL + max(0, KL(post || prior) - free nats),
         each averaged over batch and time.

@@ -59,14 +59,16 @@ def original_variables(model: Any) -> dict[str, Any]:
     }
     if cell.name == "drnn":
         layers["drnn/posterior"] = (
-            _gaussian(cell.gaussian), [cell.encoder, cell.decoder]
+            _gaussian(cell.gaussian),
+            [cell.encoder, cell.decoder],
         )
     elif cell.name == "ssm":
         layers["ssm/transition"] = (_gaussian(cell.prior), [])
         layers["ssm/posterior"] = (_gaussian(cell.post), [])
     else:
         layers["rssm/transition"] = (
-            [*cell.inputs, *_gaussian(cell.prior)], [cell.gru]
+            [*cell.inputs, *_gaussian(cell.prior)],
+            [cell.gru],
         )
         layers["rssm/posterior"] = (_gaussian(cell.post), [])
     variables = {}

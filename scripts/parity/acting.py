@@ -20,7 +20,7 @@ def cem(p: Parity) -> None:
     model = build(p)
     noise = tf.constant(p.get("cem:noise"))[:, None]
     eps = tf.constant(p.get("cem:eps").astype("f4"))[:, None]
-    I, _, N, H, A = noise.shape
+    iterations, _, N, H, A = noise.shape
     agent = _agent(model, noise.shape)
     # One iteration more than planned shows the belief after the last.
     longer = tf.concat([noise, noise[-1:]], 0)
@@ -31,7 +31,10 @@ def cem(p: Parity) -> None:
             state = state._replace(**{STATE[name]: value})
         latent = None if mode == "mean" else tf.concat([eps, eps[-1:]], 0)
         objective = agent.predicted_return(state, latent)
-        actions, returns = np.zeros([I + 1, N, H, A]), np.zeros([I + 1, N])
+        actions, returns = (
+            np.zeros([iterations + 1, N, H, A]),
+            np.zeros([iterations + 1, N]),
+        )
 
         def record(candidates, i, objective=objective, a=actions, r=returns):
             result = objective(candidates, i)
@@ -39,8 +42,8 @@ def cem(p: Parity) -> None:
             return result
 
         cross_entropy_method(record, longer, elites=_ELITES)
-        p.check(f"cem:{mode}_returns", returns[:I], UNROLL)
-        ranked = np.sort(returns[:I])[:, ::-1]
+        p.check(f"cem:{mode}_returns", returns[:iterations], UNROLL)
+        ranked = np.sort(returns[:iterations])[:, ::-1]
         gap = ranked[:, _ELITES - 1] - ranked[:, _ELITES]
         p.check(
             f"cem:{mode}_elite_gap",
@@ -85,9 +88,9 @@ def agent(p: Parity) -> None:
 
 def _agent(model: Any, shape: tuple[int, ...]) -> MPCAgent:
     """An agent whose plans take noise of shape [I, B, N, H, A]."""
-    I, _, N, H, A = shape
+    iterations, _, N, H, A = shape
     return MPCAgent(
-        model, A, horizon=H, candidates=N, elites=_ELITES, iterations=I
+        model, A, horizon=H, candidates=N, elites=_ELITES, iterations=iterations
     )
 
 

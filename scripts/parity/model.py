@@ -43,7 +43,7 @@ def networks(p: Parity) -> None:
     p.check("networks:var_shapes", _shapes(weights), EXACT)
     index = [(7919 * np.arange(8) + 13) % x.size for x in weights]
     p.check("networks:var_sample", pick(weights, index), EXACT)
-    norms = [np.linalg.norm(x) for x in weights]
+    norms = [np.linalg.norm(x.astype("f8")) for x in weights]
     p.check("networks:var_norm", norms, LAYER, rows=True)
 
     target = tf.constant(p.get("inputs:observation"))
@@ -69,9 +69,7 @@ def gru(p: Parity) -> None:
     for name in ("w_ru", "b_ru", "w_c", "b_c"):
         inputs[name] = getattr(layer, name)
         shape = inputs[name].shape
-        p.check(
-            f"gru:{name}", formula_weight(f"gru_cell/{name}", shape), EXACT
-        )
+        p.check(f"gru:{name}", formula_weight(f"gru_cell/{name}", shape), EXACT)
         inputs[name].assign(p.get(f"gru:{name}"))
     with tf.GradientTape() as tape:
         tape.watch([x, h])
@@ -98,9 +96,7 @@ def dynamics(p: Parity, file: str) -> None:
         known = tf.nest.map_structure(lambda x: x[:, :_CONTEXT], post)
         eps = None if noise.prior is None else noise.prior[:, _CONTEXT:]
         later = cell_.imagine(action[:, _CONTEXT:], eps, _at(known, -1))
-        joined = tf.nest.map_structure(
-            lambda *x: tf.concat(x, 1), known, later
-        )
+        joined = tf.nest.map_structure(lambda *x: tf.concat(x, 1), known, later)
         check_state(p, f"{file}:{mode}_open", joined)
 
         eps = None if mode == "mean" else tf.constant(p.get("inputs:eps_open"))
