@@ -220,15 +220,16 @@ PRESETS = {
     # any; with correlated actions 9 did, and kept it far longer (mean return
     # 187 instead of 19).
     "cpu": Config(
-        batch_shape=(32, 50),
+        batch_shape=(8, 25),
         num_layers=2,
         num_units=128,
         model_size=128,
-        train_steps=10_240,
+        main_learning_rate=2e-3,
+        train_steps=16_000,
         test_steps=32,
-        max_steps=15 * 10_272,
+        max_steps=12 * 16_032,
         num_seed_episodes=20,
-        collect_every=1024,
+        collect_every=1600,
         planner_amount=200,
         planner_topk=20,
         planner_iterations=4,

@@ -41,7 +41,9 @@ def introduction(
         )
     parameters = sum(v.shape.num_elements() for v in model.trainable_variables)
     gpus = tf.config.list_physical_devices("GPU")
-    device = f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
+    device = (
+        f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
+    )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
     played = _episodes(config, schedule)
     length = max(w.spec.episode_length for w in workers.values())

@@ -35,6 +35,7 @@ from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
+TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
 MAX_SKIPPED = 10  # Updates without finite gradient, between two episodes.
 
 
@@ -80,9 +81,16 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             model, config.main_learning_rate, config.main_gradient_clipping
         )
         agent = build.agent(config, model, action_dim)
+        # Deviates from planet: tests do not shorten with training's chunks,
+        # so that predictions are comparable between configurations.
+        test_length = min(
+            TEST_LENGTH, *(w.spec.episode_length + 1 for w in workers.values())
+        )
 
         # Where the run stands, and what is due when.
-        checkpoint = Checkpoint(logdir / "checkpoints", model, learner.optimizer)
+        checkpoint = Checkpoint(
+            logdir / "checkpoints", model, learner.optimizer
+        )
         updates, before = checkpoint.restore() or (0, 0.0)
         schedule = Schedule(
             config.train_steps,
@@ -148,7 +156,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     batches = test_replay.batches(
                         updates,
                         schedule.test_batches,
-                        *config.batch_shape,
+                        config.batch_shape[0],
+                        test_length,
                         config.seed,
                         keys,
                     )

@@ -61,9 +61,7 @@ def test_loss_is_the_weighted_sum():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     model, _ = _learner(free_nats=None, reward_loss_scale=2.0)
     loss, metrics = model.loss(_batch(), noise)
-    np.testing.assert_allclose(
-        metrics["divergence"], metrics["kl"], rtol=1e-6
-    )
+    np.testing.assert_allclose(metrics["divergence"], metrics["kl"], rtol=1e-6)
     expected = -metrics["image"] - 2 * metrics["reward"] + metrics["kl"]
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 

@@ -33,7 +33,9 @@ def test_rows_are_independent():
     goals = tf.constant([-0.5, 0.5])
 
     def objective(actions, i):
-        return -tf.reduce_sum((actions - goals[:, None, None, None]) ** 2, [2, 3])
+        return -tf.reduce_sum(
+            (actions - goals[:, None, None, None]) ** 2, [2, 3]
+        )
 
     plan = _plan(objective, _noise(batch=2))
     np.testing.assert_allclose(plan[0], np.full([3, 2], -0.5), atol=0.05)

@@ -82,9 +82,7 @@ def test_from_nothing_through_a_kill_to_the_end(tmp_path):
     )
     tags = events.Reload().Tags()
     assert {"test/open_loop", "test/cup_catch"} <= set(tags["images"])
-    assert {"train/kl", "train/grad_norm", "test/score"} <= set(
-        tags["scalars"]
-    )
+    assert {"train/kl", "train/grad_norm", "test/score"} <= set(tags["scalars"])
     assert list((logdir / "checkpoints").glob("*.index"))
 
     # The same folder with other flags is refused, naming what differs.

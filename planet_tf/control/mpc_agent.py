@@ -139,7 +139,10 @@ class MPCAgent:
         x = preprocess(image, model.image_bits, noise.image)
         post_noise = None if noise.post is None else noise.post[:, None]
         _, post = model.dynamics.observe(
-            model.encoder(x)[:, None], action[:, None], (None, post_noise), state
+            model.encoder(x)[:, None],
+            action[:, None],
+            (None, post_noise),
+            state,
         )
         state = tf.nest.map_structure(lambda x: x[:, 0], post)
         plan = cross_entropy_method(

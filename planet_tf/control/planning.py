@@ -33,7 +33,7 @@ def cross_entropy_method(
         The mean [B, H, A] of the final belief over actions, in [-1, 1]; zeros
         without iterations, as in the original.
     """
-    I, B, _, H, A = noise.shape
+    iterations, B, _, H, A = noise.shape
 
     def refit(i, mean, std):
         # Clipped before evaluation and refit: the released code does so, the
@@ -50,6 +50,9 @@ def cross_entropy_method(
 
     belief = (tf.constant(0), tf.zeros([B, H, A]), tf.ones([B, H, A]))
     _, mean, _ = tf.while_loop(
-        lambda i, *_: i < I, refit, belief, maximum_iterations=I
+        lambda i, *_: i < iterations,
+        refit,
+        belief,
+        maximum_iterations=iterations,
     )
     return mean

@@ -26,9 +26,7 @@ def dense(inputs: int, units: int, name: str) -> tf.keras.layers.Dense:
 def dense_stack(inputs: int, units: int, layers: int, name: str) -> list:
     """`layers` linear layers of one width; apply each with an activation."""
     sizes = [inputs] + [units] * layers
-    return [
-        dense(sizes[i], units, f"{name}_{i}") for i in range(layers)
-    ]
+    return [dense(sizes[i], units, f"{name}_{i}") for i in range(layers)]
 
 
 class VectorHead(tf.keras.layers.Layer):

@@ -46,7 +46,9 @@ def step_flops(
     return {
         "prior": hidden + gru + normal,
         "post": 2 * (deter + embed) * deter + normal,
-        "reward": sum(2 * i * o for i, o in zip(sizes, sizes[1:], strict=False)),
+        "reward": sum(
+            2 * i * o for i, o in zip(sizes, sizes[1:], strict=False)
+        ),
     }
 
 
@@ -67,7 +69,11 @@ def update_flops(
 
 
 def plan_flops(
-    candidates: int, iterations: int, horizon: int, action_dim: int, **sizes: int
+    candidates: int,
+    iterations: int,
+    horizon: int,
+    action_dim: int,
+    **sizes: int,
 ) -> int:
     """Operations of one plan on RSSM; keywords as `step_flops`."""
     step = step_flops(action_dim, 0, **sizes)

@@ -41,9 +41,11 @@ class Checkpoint:
     ):
         self._updates = tf.Variable(0, dtype=tf.int64)
         self._seconds = tf.Variable(0.0, dtype=tf.float64)
-        parts = {"model": model} if optimizer is None else {
-            "model": model, "optimizer": optimizer
-        }
+        parts = (
+            {"model": model}
+            if optimizer is None
+            else {"model": model, "optimizer": optimizer}
+        )
         self._complete = optimizer is not None
         self._checkpoint = tf.train.Checkpoint(
             updates=self._updates, seconds=self._seconds, **parts
