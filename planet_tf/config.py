@@ -224,7 +224,6 @@ PRESETS = {
         num_layers=2,
         num_units=128,
         model_size=128,
-        main_learning_rate=2e-3,
         train_steps=16_000,
         test_steps=32,
         max_steps=12 * 16_032,
