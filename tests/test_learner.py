@@ -30,22 +30,21 @@ def _batch(reward=None):
     }
 
 
-def _learner(learning_rate=1e-3, **changes):
+def _learner(**changes):
     tf.keras.utils.set_random_seed(1)
     model = build.world_model(dataclasses.replace(TINY, **changes), 1)
-    return model, Learner(model, learning_rate)
+    return model, Learner(model)
 
 
 def test_overfits_one_batch_in_one_trace():
     """The whole model can learn: image, reward and latent path together."""
-    _, learner = _learner(3e-3)
+    _, learner = _learner()
     batch = _batch()
-    losses = [learner.update(batch, tf.constant([0, i])) for i in range(200)]
-    first, last = losses[0], losses[-1]
-    # The least possible: 11,291.9, plus half a nat of dequantisation noise.
-    assert float(first["image"]) < -11_400
-    assert float(last["image"]) > -11_310
-    assert float(last["reward"]) > -0.95
+    losses = [learner.update(batch, tf.constant([0, i])) for i in range(300)]
+    # Minus 11,291.9 for a perfect image, and half a nat of dequantising noise.
+    missing = [-11_292.4 - float(x["image"]) for x in losses]
+    assert missing[-1] < 0.15 * missing[0], missing[::50]
+    assert float(losses[-1]["reward"]) > -0.95  # -0.919 is perfect.
     assert learner.update.experimental_get_tracing_count() == 1
     assert sum(float(x["skipped"]) for x in losses) == 0
 

@@ -74,7 +74,7 @@ def test_from_nothing_through_a_kill_to_the_end(tmp_path):
 
     # What a user looks at.
     with Image.open(logdir / "test_open_loop.gif") as video:
-        assert video.n_frames == 10
+        assert video.n_frames == 21
     with Image.open(logdir / "test_cup_catch.gif") as video:
         assert video.n_frames == 21
     events = event_accumulator.EventAccumulator(
