@@ -200,16 +200,13 @@ class Config:
     )
     render_quality: str = param(
         "original",
-        "Rendering; fast leaves out shadows and smooth edges.",
+        "Rendering; fast has coarse shadows and hard edges.",
         "original | fast",
     )
     seed_action_correlation: float = param(
         0.0,
         "Correlation of neighbouring actions in seed episodes.",
         ">= 0, < 1",
-    )
-    precision: str = param(
-        "float32", "Arithmetic of the large layers.", "float32 | bfloat16"
     )
 
 
@@ -236,7 +233,8 @@ PRESETS = {
         render_quality="fast",
         seed_action_correlation=0.8,
     ),
-    # The original's, about a minute: does everything run?
+    # The original's with narrower networks and fewer updates: a minute in which
+    # everything runs once.
     "debug": Config(
         action_repeat=50,
         batch_shape=(5, 10),
@@ -373,6 +371,11 @@ def validate(config: Config) -> None:
     _require(
         batch >= 1 and length >= 2,
         f"--batch_shape={batch},{length}: needs at least 1 chunk of 2 rows",
+    )
+    scales = ("image_loss_scale", "reward_loss_scale", "divergence_scale")
+    _require(
+        any(getattr(config, name) for name in scales),
+        f"--{', --'.join(scales)}: one of them must not be 0",
     )
     _require(config.tasks, "--tasks: needs at least one task")
     try:

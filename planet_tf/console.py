@@ -45,18 +45,20 @@ def introduction(
         f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
     )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
+    tests = schedule.total_updates // schedule.epoch_updates
+    held_out = (tests + config.num_seed_episodes) * len(config.tasks)
     played = _episodes(config, schedule)
     length = max(w.spec.episode_length for w in workers.values())
     lines.append(
-        f"Run: {schedule.total_updates:,} updates and {played:,} episodes; "
-        f"images in memory at its end: "
-        f"{memory_when_full(played, length) / 2**30:.2f} GiB"
+        f"Run: {schedule.total_updates:,} updates and {played:,} episodes, "
+        f"and {held_out:,} to test on; images in memory at its end: "
+        f"{memory_when_full(played + held_out, length) / 2**30:.2f} GiB"
     )
     if not gpus:
         action_dim = max(w.spec.action_dim for w in workers.values())
         hours = _cpu_hours(config, schedule, action_dim, length)
         hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
-        lines.append(f"Arithmetic alone takes about {hours:.1f} hours{hint}")
+        lines.append(f"Takes more than {hours:.1f} hours on this CPU{hint}")
     if updates:
         lines.append(f"Continuing after update {updates:,}")
     return "\n".join(lines)
@@ -71,8 +73,22 @@ def seed_line(split: str, played: dict[str, Episode]) -> str:
     return f"{split} seed episode, return: {returns}"
 
 
-def line(counters: dict[str, int], metrics: dict[str, float]) -> str:
-    """One line for the updates and the episode since the last line."""
+def scores(metrics: dict[str, float]) -> dict[str, float]:
+    """The returns among the metrics, for the progress bar."""
+    names = ("train/score", "test/score")
+    return {name: metrics[name] for name in names if name in metrics}
+
+
+def line(
+    counters: dict[str, int], metrics: dict[str, float], left: float
+) -> str:
+    """One line for the updates and the episode since the last line.
+
+    Args:
+        counters: How far the run is.
+        metrics: What was logged.
+        left: Estimated seconds until the end of the run.
+    """
     parts = [
         "episode {episodes}  update {updates}  env step {env_steps}".format(
             **counters
@@ -88,13 +104,15 @@ def line(counters: dict[str, int], metrics: dict[str, float]) -> str:
         for name in _TIMERS
         if f"time/{name}_share" in metrics
     ]
-    return "  ".join([*parts, f"[{', '.join(shares)}]"])
+    hours, minutes = divmod(round(left / 60), 60)
+    parts += [f"[{', '.join(shares)}]", f"{hours}:{minutes:02} h left"]
+    return "  ".join(parts)
 
 
 def _episodes(config: Config, schedule: Schedule) -> int:
     """Training episodes at the end of the run."""
-    rounds = schedule.total_updates * config.batch_shape[0]
-    rounds = rounds // config.collect_every + config.num_seed_episodes
+    after_first = (schedule.total_updates - 1) * config.batch_shape[0]
+    rounds = after_first // config.collect_every + config.num_seed_episodes
     return rounds * len(config.tasks)
 
 

@@ -12,11 +12,13 @@ at once and the spawned processes of the environments stay free of it.
 """
 
 import contextlib
+import fcntl
 import functools
 import pathlib
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -26,7 +28,7 @@ from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.control import rendering
 from planet_tf.control.collector import Collector
-from planet_tf.control.environments import make_environment
+from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import get_task
 from planet_tf.control.workers import Worker
@@ -36,7 +38,7 @@ from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
-MAX_SKIPPED = 10  # Updates without finite gradient, between two episodes.
+MAX_SKIPPED = 10  # Updates in a row without finite gradient end a run.
 
 
 def train(config: Config, logdir: pathlib.Path) -> None:
@@ -46,13 +48,14 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         FloatingPointError: Loss or gradient stopped being finite.
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
         OSError: The disk is full, or not writable.
-        WorkerError: An environment failed.
+        ValueError: What `logdir` holds does not fit `config`.
+        WorkerError: An environment failed; a checkpoint was written.
     """
     import tensorflow as tf
 
     from planet_tf import build, console
     from planet_tf.tools.summaries import Logger
-    from planet_tf.training.checkpoint import Checkpoint
+    from planet_tf.training.checkpoint import Checkpoint, Position
     from planet_tf.training.evaluation import holdout
     from planet_tf.training.learner import Learner
 
@@ -73,25 +76,20 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         tester = Collector("test", workers, test_replay, config.seed, timers)
 
         # The model, what trains it, and the agent that plans in it.
-        action_dim = max(w.spec.action_dim for w in workers.values())
-        observations = next(iter(workers.values())).spec.observations
-        model = build.world_model(config, action_dim, observations)
+        specs = [worker.spec for worker in workers.values()]
+        action_dim = max(spec.action_dim for spec in specs)
+        model = build.world_model(config, action_dim, specs[0].observations)
         keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
         agent = build.agent(config, model, action_dim)
-        # Deviates from planet: tests do not shorten with training's chunks,
-        # so that predictions are comparable between configurations.
-        test_length = min(
-            TEST_LENGTH, *(w.spec.episode_length + 1 for w in workers.values())
-        )
 
         # Where the run stands, and what is due when.
         checkpoint = Checkpoint(
             logdir / "checkpoints", model, learner.optimizer
         )
-        updates, before = checkpoint.restore() or (0, 0.0)
+        updates, seconds, due = first = checkpoint.restore() or Position()
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
@@ -99,15 +97,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             config.collect_every,
             config.max_steps,
         )
-        log = stack.enter_context(Logger(logdir, resume_updates=updates))
+        configs.save(config, logdir / "config.yaml")
+        # A line of work that is still due may have been written already.
+        log = stack.enter_context(Logger(logdir, updates - due))
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )
-
-        def save() -> None:
-            checkpoint.save(updates, before + time.time() - started)
-
-        stack.enter_context(_saved_on_interrupt(save))
         progress.write(
             console.introduction(config, schedule, model, workers, updates)
         )
@@ -117,24 +112,39 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             for _ in range(source.missing(config.num_seed_episodes)):
                 played = source.play(random, progress.played)
                 progress.write(console.seed_line(source.name, played))
+        timers.summary()  # What comes next is counted from here.
 
-        while updates < schedule.total_updates:
-            losses = []
-            batches = replay.batches(
-                updates,
-                schedule.next_stop(updates) - updates,
-                *config.batch_shape,
-                config.seed,
-                keys,
-            )
-            for batch in _waiting(batches, timers):
-                with timers("update"):
-                    seed = tf.constant(fold(config.seed, "update", updates))
-                    batch = {k: tf.constant(v) for k, v in batch.items()}
-                    losses.append(learner.update(batch, seed))
-                updates += 1
-                progress.advance(losses[-1], timers)
-            metrics = _mean(losses, updates)
+        def save() -> None:
+            passed = seconds + time.time() - started
+            checkpoint.save(Position(updates, passed, due))
+
+        stack.enter_context(_saved_on_failure(save))
+        while due or updates < schedule.total_updates:
+            metrics = {}
+            if not due:
+                stop = schedule.next_stop(updates)
+                losses = []
+                for batch in _waiting(
+                    replay.batches(
+                        updates,
+                        stop - updates,
+                        *config.batch_shape,
+                        config.seed,
+                        keys,
+                    ),
+                    timers,
+                ):
+                    with timers("update"):
+                        noise = tf.constant(
+                            fold(config.seed, "update", updates)
+                        )
+                        losses.append(learner.update(batch, noise))
+                        updates += 1
+                        if updates == stop:  # An accelerator runs behind.
+                            losses[-1]["loss"].numpy()
+                    progress.advance(losses[-1], timers)
+                metrics = _mean(losses, updates)
+                due = True
 
             if schedule.collect_due(updates):
                 agent.action_noise = config.train_action_noise * noise_scale(
@@ -144,36 +154,41 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 )
                 played = collector.play(agent, progress.played)
                 metrics |= _returns("train", played)
-                progress.note(score=metrics["train/score"])
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
                 agent.action_noise = 0.0
+                # Deviates from planet: one episode of each task, however many
+                # batches `test_steps` asks for.
                 played = tester.play(agent, progress.played)
-                metrics |= _returns("test", played)
-                progress.note(test_score=metrics["test/score"])
                 with timers("evaluate"):
-                    batches = test_replay.batches(
-                        updates,
-                        schedule.test_batches,
-                        config.batch_shape[0],
-                        test_length,
-                        config.seed,
-                        keys,
-                    )
                     scores, video = holdout(
-                        model, batches, fold(config.seed, "holdout", updates)
+                        model,
+                        test_replay.batches(
+                            updates,
+                            schedule.test_batches,
+                            config.batch_shape[0],
+                            min(TEST_LENGTH, *map(_rows, specs)),
+                            config.seed,
+                            keys,
+                        ),
+                        fold(config.seed, "holdout", updates),
                     )
-                metrics |= scores
+                metrics |= _returns("test", played) | scores
                 log.video(counters, "test/open_loop", video)
                 for task, episode in played.items():
                     log.video(counters, f"test/{task}", episode["image"])
 
             metrics |= timers.summary()
-            metrics["time/total"] = before + time.time() - started
+            metrics["time/total"] = seconds + time.time() - started
             log.scalars(counters, metrics)
+            due = False
             save()
-            progress.write(console.line(counters, metrics))
+            done = max(updates - first.updates, 1)
+            pace = (time.time() - started) / done
+            left = pace * (schedule.total_updates - updates)
+            progress.note(**console.scores(metrics))
+            progress.write(console.line(counters, metrics, left))
 
 
 def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
@@ -200,24 +215,25 @@ def _waiting(batches: Iterable, timers: Timers) -> Iterator:
 
 
 def _mean(losses: list[dict], updates: int) -> dict[str, float]:
-    """Means since the last log, by `train/<name>`.
+    """Means over the updates since the last log, by `train/<name>`.
 
     Raises:
-        FloatingPointError: Too many updates had no finite gradient.
+        FloatingPointError: The last updates had no finite gradient.
     """
     values = {
-        f"train/{name}": [float(loss[name]) for loss in losses]
+        name: np.array([float(loss[name]) for loss in losses])
         for name in losses[0]
     }
-    skipped = int(sum(values["train/skipped"]))
-    if skipped > MAX_SKIPPED:
+    applied = values["skipped"] == 0
+    if not applied[-MAX_SKIPPED:].any():
         raise FloatingPointError(
-            f"loss or gradient was not finite in {skipped} of the last "
-            f"{len(losses)} updates before update {updates}. The weights of "
-            "the last checkpoint are intact. A lower --main_learning_rate or "
-            "--main_gradient_clipping usually helps."
+            f"loss or gradient was not finite in the last "
+            f"{len(applied[-MAX_SKIPPED:])} updates before update {updates}. "
+            "The checkpoints are from before that. A lower "
+            "--main_learning_rate or --main_gradient_clipping usually helps."
         )
-    return {name: float(np.mean(v)) for name, v in values.items()}
+    means = {f"train/{k}": float(v[applied].mean()) for k, v in values.items()}
+    return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
 def _returns(split: str, played: dict[str, Episode]) -> dict[str, float]:
@@ -241,63 +257,101 @@ def _steps(config: Config, replay: Replay) -> dict[str, int]:
     }
 
 
+def _rows(spec: Spec) -> int:
+    """Rows of an episode: one more than decisions."""
+    return spec.episode_length + 1
+
+
 @contextlib.contextmanager
-def _saved_on_interrupt(save: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM lose no update; a second Ctrl-C ends at once."""
+def _saved_on_failure(save: Callable[[], None]) -> Iterator[None]:
+    """Whatever ends a run, no update is lost; a second Ctrl-C ends at once."""
     try:
         yield
-    except KeyboardInterrupt:
-        save()
+    except FloatingPointError:
+        raise  # The last checkpoint is as good as these weights.
+    except BaseException:
+        with contextlib.suppress(OSError):  # Says less than the first error.
+            save()
         raise
 
 
 def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
-    """Makes the run's folder, or checks that it holds the same run.
+    """Checks that the run's folder holds the same run, or none.
 
     Raises:
         ValueError: It holds a run with another config, and `change` is False.
-        OSError: The folder is not writable.
+        OSError: The folder is not readable.
     """
     path = logdir / "config.yaml"
-    if path.exists():
-        differences = configs.differences(configs.load(path), config)
-        if differences and not change:
-            raise ValueError(
-                f"{logdir} holds a run with another config:\n  "
-                + "\n  ".join(differences)
-                + "\nUse another --logdir, the same flags as before, or "
-                "--allow_config_change to go on with the new values."
-            )
-    configs.save(config, path)
+    if not path.exists():
+        return
+    differences = configs.differences(configs.load(path), config)
+    if differences and not change:
+        raise ValueError(
+            f"{logdir} holds a run with another config:\n  "
+            + "\n  ".join(differences)
+            + "\nUse another --logdir, the same flags as before, or "
+            "--allow_config_change to go on with the new values."
+        )
+    if differences:
+        print("Changed:", *differences, sep="\n  ")
+
+
+@contextlib.contextmanager
+def _locked(logdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second process out of the folder.
+
+    Raises:
+        OSError: Another process is using it, or it is not writable.
+    """
+    logdir.mkdir(parents=True, exist_ok=True)
+    with (logdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(
+                f"Another process is training in {logdir}. Wait for it, stop "
+                "it, or use another --logdir."
+            ) from error
+        yield
 
 
 def main(argv: list[str]) -> None:
     """From the command line to `train`."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)
     try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
         prepare(config, logdir, flags.FLAGS.allow_config_change)
-    except ValueError as error:
-        raise app.UsageError(str(error)) from error
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     how_to_look = (
-        f"Results: {logdir.absolute()}\n"
-        f"To look at them: tensorboard --logdir={logdir}"
+        f"Results: {logdir.absolute()}\nTo look at them: "
+        f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"
     )
     print(how_to_look, flush=True)
-    logging.set_verbosity(logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        rendering.choose_backend()
-        train(config, logdir)
+        with _locked(logdir):
+            rendering.choose_backend()
+            train(config, logdir)
     except KeyboardInterrupt:
         print("Stopped. The same command continues this run.\n" + how_to_look)
         sys.exit(130)
-    except (FloatingPointError, OSError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            (logdir / "error.txt").write_text(traceback.format_exc())
+        print(
+            f"{type(error).__name__}: {error}\n(Where it happened is in "
+            f"{logdir}/error.txt.) The same command continues this run.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     print("Finished.\n" + how_to_look)
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
-from planet_tf.training.checkpoint import Checkpoint
+from planet_tf.training.checkpoint import Checkpoint, Position
 from planet_tf.training.learner import Learner
 
 TINY = config.Config(
@@ -40,10 +40,10 @@ def test_brings_back_everything(tmp_path):
     model, learner, checkpoint = _parts(tmp_path)
     assert checkpoint.restore() is None
     _train(model, learner)
-    checkpoint.save(updates=7, seconds=12.5)
+    checkpoint.save(Position(7, 12.5, True))
     saved = _values(model, learner)
     model, learner, checkpoint = _parts(tmp_path, seed=1)
-    assert checkpoint.restore() == (7, 12.5)
+    assert checkpoint.restore() == Position(7, 12.5, True)
     for old, new in zip(saved, _values(model, learner), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -51,20 +51,20 @@ def test_brings_back_everything(tmp_path):
 def test_damaged_newest_falls_back(tmp_path, caplog):
     """A crash while writing must cost one checkpoint, not the run."""
     model, learner, checkpoint = _parts(tmp_path)
-    checkpoint.save(updates=1, seconds=1.0)
+    checkpoint.save(Position(1, 1.0))
     _train(model, learner)
-    checkpoint.save(updates=2, seconds=2.0)
+    checkpoint.save(Position(2, 2.0))
     (data,) = tmp_path.glob("ckpt-2.data*")
     data.write_bytes(data.read_bytes()[:1000])
     _, _, checkpoint = _parts(tmp_path, seed=1)
-    assert checkpoint.restore() == (1, 1.0)
+    assert checkpoint.restore() == Position(1, 1.0)
     assert "ckpt-2" in caplog.text
 
 
 def test_nothing_readable_is_an_error(tmp_path):
     """Silently starting again would overwrite days of training."""
     _, _, checkpoint = _parts(tmp_path)
-    checkpoint.save(updates=1, seconds=1.0)
+    checkpoint.save(Position(1, 1.0))
     (data,) = tmp_path.glob("ckpt-1.data*")
     data.unlink()
     _, _, checkpoint = _parts(tmp_path, seed=1)
@@ -76,6 +76,16 @@ def test_keeps_the_newest(tmp_path):
     """Without a limit, a long run fills the disk."""
     _, _, checkpoint = _parts(tmp_path)
     for updates in range(4):
-        checkpoint.save(updates, 0.0)
+        checkpoint.save(Position(updates))
     names = {path.name for path in tmp_path.glob("*.index")}
     assert names == {"ckpt-2.index", "ckpt-3.index"}
+
+
+def test_needs_no_list_of_checkpoints(tmp_path):
+    """TensorFlow keeps one; without it, a run would begin again at zero."""
+    _, _, checkpoint = _parts(tmp_path)
+    checkpoint.save(Position(10, 1.0))
+    checkpoint.save(Position(9, 1.0))
+    (tmp_path / "checkpoint").unlink()
+    _, _, checkpoint = _parts(tmp_path, seed=1)
+    assert checkpoint.restore().updates == 10

@@ -54,7 +54,6 @@ def test_defaults_are_those_of_the_original():
         "planner_topk": 100,
         "planner_iterations": 10,
         "seed_action_correlation": 0.0,
-        "precision": "float32",
         "render_quality": "original",
         "conv_depth": 32,
     }

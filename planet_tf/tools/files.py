@@ -3,11 +3,37 @@
 import contextlib
 import os
 import pathlib
+import signal
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 # What a crash leaves behind; nothing with this ending is ever read.
 TEMPORARY = ".tmp"
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait until the `with` block is done.
+
+    For what is short and should not be lost. Without an effect outside the
+    main thread, where Python handles no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from planet_tf.tools.files import TEMPORARY, atomic_write
+from planet_tf.tools.files import TEMPORARY, atomic_write, undisturbed
 
 Episode = dict[str, np.ndarray]
 Batch = dict[str, np.ndarray]
@@ -117,7 +117,7 @@ class Replay:
         self._check(episode)
         stamp = time.strftime("%Y%m%dT%H%M%S")
         path = self._directory / f"{self._next:06d}-{task}-{stamp}.npz"
-        with atomic_write(path) as file:
+        with undisturbed(), atomic_write(path) as file:
             np.savez_compressed(
                 file, **{**episode, "reward": episode["reward"].astype("f8")}
             )

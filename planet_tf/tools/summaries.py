@@ -260,7 +260,10 @@ def _keep_points(path: pathlib.Path, updates: int | None) -> int:
             damaged,
             path,
         )
-    if kept != text:
+    if text and not kept:
+        # The checkpoints were moved away: a new run, but days of the old one.
+        path.replace(path.with_name(f"metrics.{time.time_ns()}.jsonl"))
+    elif kept != text:
         with atomic_write(path) as file:
             file.write(kept.encode())
     return step

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -18,8 +19,18 @@ _UNREADABLE = (
 )
 
 
+class Position(NamedTuple):
+    """Where a run stands."""
+
+    updates: int = 0  # Gradient steps done.
+    seconds: float = 0.0  # Wall time taken so far.
+    # Whether what the schedule has for this number of updates (an episode, a
+    # test, a line in the log) is still to be done.
+    due: bool = False
+
+
 class Checkpoint:
-    """Saves and restores weights, optimizer and the count of updates.
+    """Saves and restores weights, optimizer and position of a run.
 
     No generator's state is kept, because there is none: all randomness is
     drawn from the run's seed and a counter (`tools/seeding.py`). Episodes are
@@ -36,19 +47,19 @@ class Checkpoint:
         self,
         directory: str | pathlib.Path,
         model: WorldModel,
-        optimizer: tf.keras.optimizers.Optimizer | None = None,
+        optimizer: tf.keras.optimizers.Optimizer,
         keep: int = 2,
     ):
+        self._directory = pathlib.Path(directory)
         self._updates = tf.Variable(0, dtype=tf.int64)
         self._seconds = tf.Variable(0.0, dtype=tf.float64)
-        parts = (
-            {"model": model}
-            if optimizer is None
-            else {"model": model, "optimizer": optimizer}
-        )
-        self._complete = optimizer is not None
+        self._due = tf.Variable(False)
         self._checkpoint = tf.train.Checkpoint(
-            updates=self._updates, seconds=self._seconds, **parts
+            updates=self._updates,
+            seconds=self._seconds,
+            due=self._due,
+            model=model,
+            optimizer=optimizer,
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
@@ -57,44 +68,44 @@ class Checkpoint:
             step_counter=self._updates,
         )
 
-    def save(self, updates: int, seconds: float) -> str:
-        """Writes a checkpoint; returns its path.
-
-        Args:
-            updates: Gradient steps done.
-            seconds: Wall time the run has taken so far.
+    def save(self, position: Position) -> None:
+        """Writes a checkpoint.
 
         Raises:
             OSError: It could not be written; earlier ones are intact.
         """
-        self._updates.assign(updates)
-        self._seconds.assign(seconds)
+        self._updates.assign(position.updates)
+        self._seconds.assign(position.seconds)
+        self._due.assign(position.due)
         try:
-            return self._manager.save(checkpoint_number=updates)
+            self._manager.save(checkpoint_number=position.updates)
         except tf.errors.OpError as error:
             raise OSError(
-                f"Cannot write a checkpoint to {self._manager.directory}: "
+                f"Cannot write a checkpoint to {self._directory}: "
                 f"{error.message} Earlier checkpoints are intact; free some "
                 "space and start the same command again."
             ) from error
 
-    def restore(self, path: str | None = None) -> tuple[int, float] | None:
-        """Loads the newest checkpoint that is readable, or the one at `path`.
+    def restore(self) -> Position | None:
+        """Loads the newest checkpoint that is readable.
 
         Returns:
-            The `updates` and `seconds` saved with it; None without any.
+            What was saved with it; None without any.
 
         Raises:
             ValueError: There are checkpoints but none could be read.
         """
-        paths = [path] if path else self._manager.checkpoints[::-1]
+        # From the files themselves: TensorFlow's own list of them is one more
+        # file that can be lost.
+        paths = sorted(
+            (path.with_suffix("") for path in self._directory.glob("*.index")),
+            key=lambda path: int(path.name.rpartition("-")[-1]),
+            reverse=True,
+        )
         for path in paths:
             try:
-                status = self._checkpoint.restore(path)
-                if self._complete:
-                    status.assert_consumed()
-                else:
-                    status.assert_existing_objects_matched().expect_partial()
+                status = self._checkpoint.restore(str(path))
+                status.assert_consumed()
             except _UNREADABLE as error:
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
@@ -102,11 +113,16 @@ class Checkpoint:
                     str(error).splitlines()[0],
                 )
                 continue
-            return int(self._updates.numpy()), float(self._seconds.numpy())
+            return Position(
+                int(self._updates.numpy()),
+                float(self._seconds.numpy()),
+                bool(self._due.numpy()),
+            )
         if paths:
             raise ValueError(
-                f"None of the checkpoints in {self._manager.directory} can be "
-                "read. Delete that folder to start the model again from the "
-                "recorded episodes."
+                f"None of the checkpoints in {self._directory} can be read: "
+                "they are damaged, or of a model of other sizes. Move that "
+                "folder away to train the model again from the recorded "
+                "episodes."
             )
         return None
