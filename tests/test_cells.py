@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet_tf.models import cell
+from planet_tf.models import cell, rssm
 from planet_tf.models.drnn import DRNN
 from planet_tf.models.rssm import RSSM
 from planet_tf.models.ssm import SSM
@@ -210,3 +210,40 @@ def test_paper_sizes():
     cells = [kind(6, 1024) for kind in (RSSM, SSM, DRNN)]
     assert [count(x) for x in cells] == [557_320, 248_520, 993_460]
     assert [x.feature_size for x in cells] == [230, 30, 200]
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_gru_is_its_equations():
+    """Gate order, reset before the product, and the biases of one."""
+    gru, rng = cell.GRU(3, 4), np.random.default_rng(0)
+    np.testing.assert_array_equal(gru.b_ru, np.ones(8))
+    np.testing.assert_array_equal(gru.b_c, np.zeros(4))
+    for variable in gru.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    x, h = rng.normal(size=[2, 3]), rng.normal(size=[2, 4])
+    both = np.concatenate([x, h], 1) @ gru.w_ru.numpy() + gru.b_ru.numpy()
+    reset, update = _sigmoid(both[:, :4]), _sigmoid(both[:, 4:])
+    both = np.concatenate([x, reset * h], 1) @ gru.w_c.numpy()
+    candidate = np.tanh(both + gru.b_c.numpy())
+    expected = update * h + (1 - update) * candidate
+    found = gru(tf.constant(x, tf.float32), tf.constant(h, tf.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_kl_is_its_formula():
+    """KL(post || prior), not the other way round, summed over dimensions."""
+    rng = np.random.default_rng(0)
+    m1, m2 = rng.normal(size=[2, 5, 3])
+    s1, s2 = rng.uniform(0.2, 2, size=[2, 5, 3])
+    expected = np.log(s2 / s1) + (s1**2 + (m1 - m2) ** 2) / (2 * s2**2) - 0.5
+
+    def state(mean, std):
+        mean = tf.constant(mean, tf.float32)
+        std = tf.constant(std, tf.float32)
+        return rssm.State(mean, std, mean, mean)
+
+    found = cell.kl_divergence(state(m1, s1), state(m2, s2))
+    np.testing.assert_allclose(found, expected.sum(-1), rtol=1e-4)

@@ -1,0 +1,30 @@
+"""Files that are complete or not there, and signals that wait."""
+
+import os
+import signal
+
+import pytest
+
+from planet_tf.tools.files import atomic_write, undisturbed
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    """Readers must never see a part."""
+    path = tmp_path / "x"
+    with atomic_write(path) as file:
+        file.write(b"old")
+    with pytest.raises(KeyError), atomic_write(path) as file:
+        file.write(b"ne")
+        raise KeyError
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_signals_wait(tmp_path):
+    """Ctrl-C while an episode is written must not lose it."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(1)
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
