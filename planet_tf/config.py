@@ -212,10 +212,9 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    # Sized for two CPU cores and an hour; figures in WORKSPACE_NOTES.md.
-    # Uniform actions rarely reach cup_catch's reward: of 40 episodes, 6 found
-    # any; with correlated actions 9 did, and kept it far longer (mean return
-    # 187 instead of 19).
+    # Sized for two CPU cores and an hour; what was tried for it is in
+    # WORKSPACE_NOTES.md. Uniform actions rarely reach cup_catch's reward,
+    # correlated ones do and keep it (`python -m scripts.explore_seeds`).
     "cpu": Config(
         batch_shape=(8, 25),
         num_layers=2,

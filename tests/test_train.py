@@ -39,20 +39,30 @@ def _episodes(logdir):
     return {p.name for p in logdir.glob("*_episodes/*.npz")}
 
 
-def test_from_nothing_through_a_kill_to_the_end(tmp_path):
+def _stop(flags, logdir, points, number):
+    """Starts a run, and sends it a signal once it has logged more points."""
+    goal = len(_points(logdir)) + points
+    process = subprocess.Popen(
+        [*COMMAND, *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.time() + 240
+    while len(_points(logdir)) < goal and time.time() < deadline:
+        assert process.poll() is None, "ended before it was stopped"
+        time.sleep(0.05)
+    process.send_signal(number)
+    return process.communicate(timeout=60)[0], process.returncode
+
+
+def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     """One run: seed episodes, updates, planning, tests, videos, resume."""
     logdir = tmp_path / "run"
     flags = ["--config=debug", f"--logdir={logdir}"]
-    killed = subprocess.Popen(
-        [*COMMAND, *flags], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    deadline = time.time() + 240
-    while len(_points(logdir)) < 4 and time.time() < deadline:
-        assert killed.poll() is None, "ended before it was killed"
-        time.sleep(0.2)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    before, done = _episodes(logdir), _points(logdir)[-1]["updates"]
+    _stop(flags, logdir, 4, signal.SIGKILL)
+    before = _episodes(logdir)
+    output, status = _stop(flags, logdir, 3, signal.SIGTERM)
+    assert status == 130 and "The same command continues" in output
+    assert before <= _episodes(logdir)
+    before = _episodes(logdir)
 
     result = _run(*flags)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -60,13 +70,14 @@ def test_from_nothing_through_a_kill_to_the_end(tmp_path):
     assert str(logdir) in result.stdout.splitlines()[-2]
     assert "tensorboard" in result.stdout.splitlines()[-1]
 
-    # Nothing was lost, and nothing was counted twice.
+    # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    updates = [point["updates"] for point in points]
-    assert updates == sorted(set(updates))
     total = train.Schedule(10, 10, 5, 10, 200).total_updates
-    assert updates[-1] == total and done in updates
+    assert [point["updates"] for point in points] == list(range(2, total + 1))
+    for point in points:
+        split = "test" if point["updates"] % 2 == 0 else "train"
+        assert f"{split}/score" in point
     last = points[-1]
     assert last["episodes"] == len(list(logdir.glob("train_episodes/*.npz")))
     assert last["agent_steps"] == 20 * last["episodes"]

@@ -58,8 +58,8 @@ class DeepMindControl:
     Rendering in software takes most of the time. "fast" draws with a shadow
     map of 256 instead of 2048 texels and without multisampling. Milliseconds
     for a frame, and the mean absolute difference between the two on a scale
-    of 255, where single pixels on edges differ by up to 225 (40 states of
-    random play, Mesa 22.3 on one core of an AMD EPYC):
+    of 255, where single pixels on edges differ by up to 225 (Mesa 22.3 on one
+    core of an AMD EPYC; `python -m scripts.compare_rendering`):
 
                    original  fast  difference
         cartpole         24     6        1.00
@@ -195,13 +195,17 @@ class DeepMindControl:
         observation = self._observe(time_step.observation)
         return observation, float(reward), not self._decisions_left
 
+    def render(self) -> np.ndarray:
+        """The world as it is now, uint8 [H, W, 3]."""
+        image = self._env.physics.render(*self._size, camera_id=self._camera)
+        return np.array(image, np.uint8)
+
     def close(self) -> None:
         """Releases the graphics context."""
         self._env.close()
 
     def _observe(self, arrays: dict[str, np.ndarray]) -> Observation:
-        image = self._env.physics.render(*self._size, camera_id=self._camera)
-        observation = {"image": np.array(image, np.uint8)}
+        observation = {"image": self.render()}
         for name, array in arrays.items():
             observation[name] = np.asarray(array, np.float32)
             if not np.all(np.isfinite(observation[name])):

@@ -127,8 +127,8 @@ def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     With 3 channels out, the transposed convolution leaves most of a vector
     unit idle. Computing the four pixels of each 2x2 block as 12 channels of an
-    ordinary convolution is 2 to 3 times as fast; its automatic gradient is
-    not, so the gradient is the transposed convolution's own.
+    ordinary convolution does not; but its automatic gradient is slow, so the
+    gradient is the transposed convolution's own.
 
     Args:
         x: [B, n, n, in].

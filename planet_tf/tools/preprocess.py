@@ -31,10 +31,10 @@ def preprocess(
 def draw_noise(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
     """Dequantising noise for `preprocess`: uniform in (0, 1).
 
-    Deviates from planet: takes 256 values instead of 2^23, because drawing
-    bytes is four times as fast, and a small model's update spends a fifth of
-    its time on this noise; effect on return: none measurable is expected, as
-    the values differ by 1/8192 of the brightness range at 5 bits.
+    Deviates from planet: takes 256 values instead of 2^23, because four bytes
+    cost as much as one float, and drawing them is a large part of a small
+    model's update; effect on return: unmeasured; at 5 bits, values differ by
+    1/8192 of the brightness range.
 
     Args:
         shape: Static; the product must be a multiple of 4.
