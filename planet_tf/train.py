@@ -100,6 +100,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         configs.save(config, logdir / "config.yaml")
         # A line of work that is still due may have been written already.
         log = stack.enter_context(Logger(logdir, updates - due))
+        log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )

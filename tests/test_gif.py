@@ -88,15 +88,6 @@ def test_wrong_rate_is_refused():
         gif.encode_gif(moving_square(), fps=100)
 
 
-def test_write_gif_leaves_no_other_file(tmp_path):
-    """A temporary file left behind would fill the run's folder."""
-    path = tmp_path / "videos" / "episode.gif"
-    gif.write_gif(path, moving_square())
-    decoded, _ = decode(path.read_bytes())
-    assert len(decoded) == 6
-    assert [p.name for p in path.parent.iterdir()] == ["episode.gif"]
-
-
 def test_upscale_repeats_pixels():
     """Height and width swapped would transpose the picture."""
     frames = np.arange(2 * 1 * 2 * 3).reshape(2, 1, 2, 3)

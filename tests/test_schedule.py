@@ -47,8 +47,6 @@ def test_collections_with_an_interval_that_batches_do_not_divide():
 def test_tests_follow_epochs():
     default = schedule()
     assert [u for u in range(2500) if default.test_due(u)] == [1000, 2000]
-    assert default.global_step(999) == 49_950
-    assert default.global_step(1000) == 50_050
     assert default.test_batches == 1
 
 

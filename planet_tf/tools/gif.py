@@ -5,13 +5,10 @@ browser. The original piped frames through the ffmpeg program instead
 (tools/gif_summary.py).
 """
 
-import os
 import struct
 
 import numpy as np
 from PIL import GifImagePlugin, Image
-
-from planet_tf.tools.files import atomic_write
 
 # One of the 256 palette entries means "as in the frame before".
 _UNCHANGED = 255
@@ -63,20 +60,6 @@ def encode_gif(frames: np.ndarray, fps: float = 20) -> bytes:
         )
         before = after
     return b"".join([*parts, b";"])
-
-
-def write_gif(
-    path: str | os.PathLike, frames: np.ndarray, fps: float = 20
-) -> None:
-    """Writes uint8 frames [T, H, W, 3] as a GIF, complete or not at all.
-
-    Raises:
-        ValueError: Like `encode_gif`.
-        OSError: The file could not be written; names it.
-    """
-    data = encode_gif(frames, fps)
-    with atomic_write(path) as file:
-        file.write(data)
 
 
 def upscale(frames: np.ndarray, factor: int) -> np.ndarray:

@@ -51,11 +51,6 @@ class Schedule:
         rest = min(math.ceil(rest / self.batch), self.epoch_updates)
         return epochs * self.epoch_updates + rest
 
-    def global_step(self, updates: int) -> int:
-        """Units of training, and of all test phases due so far."""
-        tests = updates // self.epoch_updates
-        return updates * self.batch + tests * self.test_steps
-
     def collect_step(self, updates: int) -> int:
         """The counter a collection reads, for `collect_due` and noise.
 
