@@ -393,16 +393,6 @@ def validate(config: Config) -> None:
             f"--batch_shape={batch},{length}: an episode of {name} has only "
             f"{rows} rows at an action repeat of {repeat}",
         )
-    for name in ("train_steps", "test_steps"):
-        value = getattr(config, name)
-        below = max(value // batch, 1) * batch
-        # Deviates from planet: there, phases of other lengths drift against
-        # the batches, and some phases get an update more than others.
-        _require(
-            value % batch == 0,
-            f"--{name}={value}: must be a multiple of the batch size {batch}, "
-            f"such as {below} or {below + batch}",
-        )
     _require(
         config.planner_topk <= config.planner_amount,
         f"--planner_topk={config.planner_topk}: must be at most "

@@ -57,10 +57,14 @@ def introduction(
     if not gpus:
         action_dim = max(w.spec.action_dim for w in workers.values())
         hours = _cpu_hours(config, schedule, action_dim, length)
+        hours *= 1 - updates / schedule.total_updates
         hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
-        lines.append(f"Takes more than {hours:.1f} hours on this CPU{hint}")
+        if hours > 0.1:
+            lines.append(f"Takes more than {hours:.1f} hours on this CPU{hint}")
     if updates:
         lines.append(f"Continuing after update {updates:,}")
+    if updates == schedule.total_updates:
+        lines.append("It is complete; a higher --max_steps goes on with it")
     return "\n".join(lines)
 
 

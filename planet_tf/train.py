@@ -14,6 +14,7 @@ at once and the spawned processes of the environments stay free of it.
 import contextlib
 import fcntl
 import functools
+import os
 import pathlib
 import signal
 import sys
@@ -51,16 +52,17 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
-    import tensorflow as tf
+    with _without_cuda_complaints():
+        import tensorflow as tf
 
-    from planet_tf import build, console
-    from planet_tf.tools.summaries import Logger
-    from planet_tf.training.checkpoint import Checkpoint, Position
-    from planet_tf.training.evaluation import holdout
-    from planet_tf.training.learner import Learner
+        from planet_tf import build, console
+        from planet_tf.tools.summaries import Logger
+        from planet_tf.training.checkpoint import Checkpoint, Position
+        from planet_tf.training.evaluation import holdout
+        from planet_tf.training.learner import Learner
 
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
     tf.keras.utils.set_random_seed(config.seed)
     started = time.time()
     timers = Timers()
@@ -192,6 +194,25 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             progress.write(console.line(counters, metrics, left))
 
 
+@contextlib.contextmanager
+def _without_cuda_complaints() -> Iterator[None]:
+    """Hides what TensorFlow's C++ side prints where there is no NVIDIA GPU.
+
+    It reports the missing driver as errors, and no log level hides them all.
+    """
+    if pathlib.Path("/dev/nvidiactl").exists():
+        yield
+        return
+    shown = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+
+
 def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
     """The world of a task in its own process, closed at the end."""
     constructor = functools.partial(
@@ -305,8 +326,15 @@ def _locked(logdir: pathlib.Path) -> Iterator[None]:
     Raises:
         OSError: Another process is using it, or it is not writable.
     """
-    logdir.mkdir(parents=True, exist_ok=True)
-    with (logdir / ".lock").open("w") as file:
+    try:
+        logdir.mkdir(parents=True, exist_ok=True)
+        file = (logdir / ".lock").open("w")
+    except OSError as error:
+        raise OSError(
+            f"--logdir={logdir}: cannot be used ({error.strerror}). Choose a "
+            "folder that you may write to."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -327,7 +355,10 @@ def main(argv: list[str]) -> None:
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
-        prepare(config, logdir, flags.FLAGS.allow_config_change)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_locked(logdir))
+            prepare(config, logdir, flags.FLAGS.allow_config_change)
+            keep = stack.pop_all()  # The lock outlives these checks.
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -338,7 +369,7 @@ def main(argv: list[str]) -> None:
     print(how_to_look, flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _locked(logdir):
+        with keep:
             rendering.choose_backend()
             train(config, logdir)
     except KeyboardInterrupt:
@@ -348,8 +379,8 @@ def main(argv: list[str]) -> None:
         with contextlib.suppress(OSError):
             (logdir / "error.txt").write_text(traceback.format_exc())
         print(
-            f"{type(error).__name__}: {error}\n(Where it happened is in "
-            f"{logdir}/error.txt.) The same command continues this run.",
+            f"{error}\nDetails are in {logdir}/error.txt. Once the cause is "
+            "gone, the same command continues this run.",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -380,4 +411,7 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    try:
+        app.run(main)
+    except KeyboardInterrupt:  # Before there was anything to save.
+        sys.exit(130)

@@ -50,6 +50,13 @@ def test_tests_follow_epochs():
     assert default.test_batches == 1
 
 
+def test_phases_are_whole_batches():
+    """Rounded down, a phase could have no update at all."""
+    odd = schedule(batch=16)
+    assert odd.epoch_updates == 3125 and odd.test_batches == 4
+    assert schedule(batch=100, test_steps=50).test_batches == 1
+
+
 def test_run_ends_when_the_original_would():
     """Simulates its loop: it checks the counter before each iteration."""
     cases = [

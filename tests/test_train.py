@@ -3,12 +3,14 @@
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -123,6 +125,34 @@ def test_bad_input_is_refused_before_anything_starts(tmp_path, flag, message):
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
     assert not logdir.exists()
+
+
+def test_commands_of_the_readme_are_accepted():
+    """An example that is refused is the first thing a user meets."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    commands = [x for x in lines if x.startswith("python -m planet_tf.train")]
+    assert len(commands) >= 3
+    for command in commands:
+        values = flags.FlagValues()
+        config.define_flags(values)
+        flags.DEFINE_string("logdir", None, "", flag_values=values)
+        values(shlex.split(command)[2:])
+        config.config_from_flags(values)
+
+
+def test_unusable_folders_are_refused(tmp_path):
+    """In one line, and without touching the folder of another process."""
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        result = _run(f"--logdir={folder}")
+        assert result.returncode == 2
+        assert "Choose a folder" in result.stderr
+        assert "Traceback" not in result.stderr
+    with train._locked(tmp_path / "run"):
+        result = _run(f"--logdir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    assert "Another process is training" in result.stderr
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_help_is_quick_and_lists_the_flags():

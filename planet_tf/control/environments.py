@@ -113,6 +113,12 @@ class DeepMindControl:
         self._env = _load(task)
         self._size = size
         self._camera = task.camera if camera is None else camera
+        cameras = self._env.physics.model.ncam
+        if not -1 <= self._camera < cameras:
+            raise ValueError(
+                f"camera {self._camera}: {task.domain} {task.name} has only "
+                f"-1 (free) to {cameras - 1}."
+            )
         # These take effect because the graphics context is made at the first
         # frame. A buffer of the image's own size does not change a pixel.
         visual = self._env.physics.model.vis

@@ -19,8 +19,9 @@ class Schedule:
     after the first.
 
     Attributes:
-        train_steps: Units of training in an epoch; a multiple of `batch`.
-        test_steps: Units of testing in an epoch; a multiple of `batch`.
+        train_steps: Units of training in an epoch, rounded up to whole
+            batches.
+        test_steps: Units of testing in an epoch, rounded up likewise.
         batch: Units per update, the batch size B.
         collect_every: Units between collections, and before the first.
         max_steps: The run ends when train and test units reach this.
@@ -35,19 +36,20 @@ class Schedule:
     @property
     def epoch_updates(self) -> int:
         """Updates in an epoch."""
-        return self.train_steps // self.batch
+        # Deviates from planet: there, phases that are no multiple of the
+        # batch drift against it, and some epochs get an update more.
+        return math.ceil(self.train_steps / self.batch)
 
     @property
     def test_batches(self) -> int:
         """Held-out batches evaluated in each test phase."""
-        return self.test_steps // self.batch
+        return math.ceil(self.test_steps / self.batch)
 
     @property
     def total_updates(self) -> int:
         """Updates in the whole run."""
-        epochs, rest = divmod(
-            self.max_steps, self.train_steps + self.test_steps
-        )
+        epoch = (self.epoch_updates + self.test_batches) * self.batch
+        epochs, rest = divmod(self.max_steps, epoch)
         rest = min(math.ceil(rest / self.batch), self.epoch_updates)
         return epochs * self.epoch_updates + rest
 
