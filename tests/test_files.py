@@ -20,7 +20,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
-def test_signals_wait(tmp_path):
+@pytest.fixture
+def interruptible():
+    """A background job of a shell starts with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_signals_wait(interruptible):
     """Ctrl-C while an episode is written must not lose it."""
     done = []
     with pytest.raises(KeyboardInterrupt), undisturbed():
