@@ -166,14 +166,23 @@ class MPCAgent:
             # Deviates from planet: rows repeat in the order in which [B, N]
             # flattens; the original tiles, which mixes up environments when
             # there are several (no effect on one).
-            start = tf.nest.map_structure(lambda x: tf.repeat(x, N, 0), state)
+            ahead = tf.nest.map_structure(lambda x: tf.repeat(x, N, 0), state)
+            actions = tf.reshape(actions, [B * N, H, A])
             noise = None
             if latent is not None:
                 noise = tf.reshape(latent[i], [B * N, H, -1])
-            states = model.dynamics.imagine(
-                tf.reshape(actions, [B * N, H, A]), noise, start
-            )
-            reward = model.reward(model.dynamics.features(states))
-            return tf.reshape(tf.reduce_sum(reward, axis=1), [B, N])
+            total = tf.zeros([B * N])
+            # Step by step, and not all rewards at the end: the features of a
+            # thousand candidates stay in the processor's cache.
+            for t in range(H):
+                step = slice(t, t + 1)
+                states = model.dynamics.imagine(
+                    actions[:, step],
+                    None if noise is None else noise[:, step],
+                    ahead,
+                )
+                ahead = tf.nest.map_structure(lambda x: x[:, 0], states)
+                total += model.reward(model.dynamics.features(ahead))
+            return tf.reshape(total, [B, N])
 
         return objective
