@@ -164,7 +164,7 @@ class FakeSuite:
             global_=types.SimpleNamespace(), quality=types.SimpleNamespace()
         )
         self.physics = types.SimpleNamespace(
-            model=types.SimpleNamespace(vis=visual),
+            model=types.SimpleNamespace(vis=visual, ncam=2),
             render=lambda h, w, camera_id: np.zeros([h, w, 3], np.uint8),
         )
 
@@ -192,6 +192,13 @@ class FakeSuite:
             reward=self.reward,
             last=lambda: len(self.actions) == self.frames,
         )
+
+
+def test_camera_that_is_not_there_is_refused(fake):
+    """Before a run's folder holds its number."""
+    fake(1)
+    with pytest.raises(ValueError, match="camera 99: .* -1 .free. to 1"):
+        DeepMindControl(Task("domain", "task", 1), camera=99)
 
 
 @pytest.fixture
