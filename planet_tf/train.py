@@ -31,8 +31,8 @@ from planet_tf.control import rendering
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
-from planet_tf.control.tasks import get_task
-from planet_tf.control.workers import Worker
+from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
@@ -69,7 +69,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     with contextlib.ExitStack() as stack:
         # The worlds, and what was recorded in them.
         workers = {
-            task: stack.enter_context(_worker(config, task))
+            label(task): stack.enter_context(_worker(config, task))
             for task in config.tasks
         }
         replay = Replay(logdir / "train_episodes")
@@ -221,6 +221,8 @@ def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
         render_quality=config.render_quality,
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
+        # Chunks to train on and held-out sequences have to fit in.
+        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
     )
     return contextlib.closing(Worker(constructor))
 
@@ -267,7 +269,7 @@ def _returns(split: str, played: dict[str, Episode]) -> dict[str, float]:
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
     """Episodes, decisions and simulator steps in the training data."""
-    steps = {task: replay.agent_steps(task) for task in config.tasks}
+    steps = {task: replay.agent_steps(label(task)) for task in config.tasks}
     repeats = {
         task: config.action_repeat or get_task(task).action_repeat
         for task in config.tasks
@@ -319,6 +321,24 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         print("Changed:", *differences, sep="\n  ")
 
 
+def _try_worlds(config: Config) -> None:
+    """Makes the worlds of which nothing is known beforehand, once.
+
+    Raises:
+        ValueError: One cannot be made, or cannot be trained on; one line.
+    """
+    for task in config.tasks:
+        if get_task(task).domain in SUITE:
+            continue
+        try:
+            with _worker(config, task) as worker:
+                spec = worker.spec
+        except WorkerError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"--task={task}: {reason}") from error
+        configs.check_length(config, task, spec.episode_length)
+
+
 @contextlib.contextmanager
 def _locked(logdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second process out of the folder.
@@ -352,6 +372,7 @@ def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
+        _try_worlds(config)
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
@@ -370,7 +391,8 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with keep:
-            rendering.choose_backend()
+            if any(get_task(task).domain in SUITE for task in config.tasks):
+                rendering.choose_backend()
             train(config, logdir)
     except KeyboardInterrupt:
         print("Stopped. The same command continues this run.\n" + how_to_look)
@@ -388,7 +410,8 @@ def main(argv: list[str]) -> None:
 
 
 def _default_logdir(config: Config) -> str:
-    name = "-".join([*config.tasks, flags.FLAGS.config, f"seed{config.seed}"])
+    tasks = map(label, config.tasks)
+    name = "-".join([*tasks, flags.FLAGS.config, f"seed{config.seed}"])
     return f"~/planet_tf/{name}"
 
 
