@@ -49,6 +49,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         FloatingPointError: Loss or gradient stopped being finite.
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
         OSError: The disk is full, or not writable.
+        ConfigError: The worlds are not such as `config` needs.
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
@@ -68,24 +69,28 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     timers = Timers()
     with contextlib.ExitStack() as stack:
         # The worlds, and what was recorded in them.
+        collects = {x: config.collectors(x) for x in ("train", "test")}
+        everyone = [*collects["train"].values(), *collects["test"].values()]
+        side_by_side = max(collect.batch_size for collect in everyone)
         workers = {
-            label(task): stack.enter_context(_worker(config, task))
+            label(task): [
+                stack.enter_context(_worker(config, task))
+                for _ in range(side_by_side)
+            ]
             for task in config.tasks
         }
         replay = Replay(logdir / "train_episodes")
         test_replay = Replay(logdir / "test_episodes")
-        collector = Collector("train", workers, replay, config.seed, timers)
-        tester = Collector("test", workers, test_replay, config.seed, timers)
 
         # The model, what trains it, and the agent that plans in it.
-        specs = [worker.spec for worker in workers.values()]
+        specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
+        build.check_worlds(config, dict(zip(workers, specs, strict=True)))
         model = build.world_model(config, action_dim, specs[0].observations)
         keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
-        agent = build.agent(config, model, action_dim)
 
         # Where the run stands, and what is due when.
         checkpoint = Checkpoint(
@@ -96,9 +101,35 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             config.train_steps,
             config.test_steps,
             config.batch_shape[0],
-            config.collect_every,
             config.max_steps,
+            {k: c.interval for k, c in collects["train"].items()},
         )
+
+        # Who plays, into which replay, with which agent.
+        collectors = {
+            "train": Collector("train", workers, replay, config.seed, timers),
+            "test": Collector(
+                "test", workers, test_replay, config.seed, timers
+            ),
+        }
+        # Collectors that plan alike share an agent, which is compiled once.
+        agents = {
+            collect.planner: build.agent(config, model, action_dim, collect)
+            for collect in everyone
+        }
+
+        def play(split: str, name: str) -> dict[str, list[Episode]]:
+            collect = collects[split][name]
+            agent = agents[collect.planner]
+            agent.action_noise = collect.action_noise * noise_scale(
+                schedule.collect_step(updates),
+                collect.action_noise_ramp,
+                collect.action_noise_min,
+            )
+            return collectors[split].play(
+                agent, progress.played, collect.batch_size
+            )
+
         configs.save(config, logdir / "config.yaml")
         # A line of work that is still due may have been written already.
         log = stack.enter_context(Logger(logdir, updates - due))
@@ -110,11 +141,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             console.introduction(config, schedule, model, workers, updates)
         )
 
-        for source in (collector, tester):
-            random = RandomActions(action_dim, config.seed_action_correlation)
-            for _ in range(source.missing(config.num_seed_episodes)):
-                played = source.play(random, progress.played)
-                progress.write(console.seed_line(source.name, played))
+        random = RandomActions(action_dim, config.seed_action_correlation)
+        for split, source in collectors.items():
+            for task, lacking in source.missing(config.num_seed_episodes):
+                played = source.play_task(
+                    task, random, progress.played, lacking
+                )
+                progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
 
         def save() -> None:
@@ -149,21 +182,18 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 metrics = _mean(losses, updates)
                 due = True
 
-            if schedule.collect_due(updates):
-                agent.action_noise = config.train_action_noise * noise_scale(
-                    schedule.collect_step(updates),
-                    config.action_noise_ramp,
-                    config.action_noise_min,
-                )
-                played = collector.play(agent, progress.played)
-                metrics |= _returns("train", played)
+            for name in schedule.collect_due(updates):
+                metrics |= _returns(name, play("train", name))
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
-                agent.action_noise = 0.0
-                # Deviates from planet: one episode of each task, however many
-                # batches `test_steps` asks for.
-                played = tester.play(agent, progress.played)
+                # Deviates from planet: every collector plays once, however
+                # many batches `test_steps` asks for.
+                for name in collects["test"]:
+                    played = play("test", name)
+                    metrics |= _returns(name, played)
+                    for task, (episode, *_) in played.items():
+                        log.video(counters, f"{name}/{task}", episode["image"])
                 with timers("evaluate"):
                     scores, video = holdout(
                         model,
@@ -177,10 +207,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                         ),
                         fold(config.seed, "holdout", updates),
                     )
-                metrics |= _returns("test", played) | scores
+                metrics |= scores
                 log.video(counters, "test/open_loop", video)
-                for task, episode in played.items():
-                    log.video(counters, f"test/{task}", episode["image"])
 
             metrics |= timers.summary()
             metrics["time/total"] = seconds + time.time() - started
@@ -260,11 +288,14 @@ def _mean(losses: list[dict], updates: int) -> dict[str, float]:
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
-def _returns(split: str, played: dict[str, Episode]) -> dict[str, float]:
-    """Returns by task, and their mean under the original's name `score`."""
-    returns = {k: episode_return(v) for k, v in played.items()}
-    scores = {f"{split}/return_{k}": v for k, v in returns.items()}
-    return {**scores, f"{split}/score": float(np.mean(list(returns.values())))}
+def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
+    """Mean returns by task, and their mean, the original's `score`."""
+    returns = {
+        task: float(np.mean([episode_return(episode) for episode in episodes]))
+        for task, episodes in played.items()
+    }
+    scores = {f"{name}/return_{task}": x for task, x in returns.items()}
+    return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
@@ -397,6 +428,9 @@ def main(argv: list[str]) -> None:
     except KeyboardInterrupt:
         print("Stopped. The same command continues this run.\n" + how_to_look)
         sys.exit(130)
+    except configs.ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         with contextlib.suppress(OSError):
             (logdir / "error.txt").write_text(traceback.format_exc())
@@ -435,6 +469,6 @@ def define_flags() -> None:
 if __name__ == "__main__":
     define_flags()
     try:
-        app.run(main)
+        app.run(main, flags_parser=configs.parse_flags)
     except KeyboardInterrupt:  # Before there was anything to save.
         sys.exit(130)

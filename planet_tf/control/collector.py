@@ -1,6 +1,6 @@
 """Plays episodes of every task into a replay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
 from planet_tf.control.workers import Worker
@@ -14,7 +14,8 @@ class Collector:
     Args:
         name: Distinguishes its random streams: collectors of one run that
             share a name would play the same worlds.
-        workers: One world for each task, by task name.
+        workers: The worlds of each task, by task name. Those of one task are
+            played side by side, planned in one batch.
         replay: Where the episodes go.
         seed: The run's.
         timers: See `episodes.collect`.
@@ -38,25 +39,53 @@ class Collector:
         self,
         policy: episodes.Policy,
         progress: Callable[[int], None] | None = None,
-    ) -> dict[str, episodes.Episode]:
-        """Plays and records one episode of every task; returns them by task.
+        most: int | None = None,
+    ) -> dict[str, list[episodes.Episode]]:
+        """Plays and records episodes of every task; returns them by task.
 
-        The n-th recorded episode of a task always starts in the same state
-        and has the same noise: both follow from the seed and n.
+        Args:
+            policy: Chooses the actions.
+            progress: See `episodes.collect`.
+            most: How many of each task's worlds play; None: all.
         """
-        played = {}
-        for task, worker in self._workers.items():
-            stream = f"{self.name}_{task}"
-            seed = fold_int(self._seed, stream, self._replay.count(task))
-            (episode,) = episodes.collect(
-                [worker], policy, [seed], progress, self._timers
-            )
+        return {
+            task: self.play_task(task, policy, progress, most)
+            for task in self._workers
+        }
+
+    def play_task(
+        self,
+        task: str,
+        policy: episodes.Policy,
+        progress: Callable[[int], None] | None = None,
+        most: int | None = None,
+    ) -> list[episodes.Episode]:
+        """As `play`, for one task.
+
+        The n-th recorded episode of a task always starts in the same state:
+        it follows from the seed and n. The noise follows from the number of
+        the first of those that are played side by side.
+        """
+        workers = self._workers[task][:most]
+        stream, first = f"{self.name}_{task}", self._replay.count(task)
+        seeds = [
+            fold_int(self._seed, stream, first + i) for i in range(len(workers))
+        ]
+        played = episodes.collect(
+            workers, policy, seeds, progress, self._timers
+        )
+        for episode in played:
             self._replay.add(episode, task)
-            played[task] = episode
         return played
 
-    def missing(self, count: int) -> int:
-        """How many rounds are needed until every task has `count` episodes."""
-        return max(
-            0, count - min(self._replay.count(task) for task in self._workers)
-        )
+    def missing(self, count: int) -> Iterator[tuple[str, int]]:
+        """Yields whose turn it is until every task has `count` episodes.
+
+        With the task comes the number of episodes that it lacks.
+        """
+        while True:
+            task = min(self._workers, key=self._replay.count)
+            lacking = count - self._replay.count(task)
+            if lacking <= 0:
+                return
+            yield task, lacking
