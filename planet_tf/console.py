@@ -68,13 +68,9 @@ def introduction(
     return "\n".join(lines)
 
 
-def seed_line(split: str, played: dict[str, Episode]) -> str:
-    """One line for one seed episode of every task."""
-    returns = ", ".join(
-        f"{task} {episode_return(episode):.0f}"
-        for task, episode in played.items()
-    )
-    return f"{split} seed episode, return: {returns}"
+def seed_line(split: str, task: str, episode: Episode) -> str:
+    """One line for one seed episode."""
+    return f"{split} seed episode, return: {task} {episode_return(episode):.0f}"
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:

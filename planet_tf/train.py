@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import app, flags, logging
@@ -33,6 +33,7 @@ from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import get_task
 from planet_tf.control.workers import Worker
+from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
@@ -47,7 +48,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
     Raises:
         FloatingPointError: Loss or gradient stopped being finite.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
+        KeyboardInterrupt: Of the signal handler; a checkpoint was written.
         OSError: The disk is full, or not writable.
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
@@ -57,25 +58,22 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         from planet_tf import build, console
         from planet_tf.tools.summaries import Logger
-        from planet_tf.training.checkpoint import Checkpoint, Position
+        from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
     started = time.time()
     timers = Timers()
     with contextlib.ExitStack() as stack:
-        # The worlds, and what was recorded in them.
         workers = {
             task: stack.enter_context(_worker(config, task))
             for task in config.tasks
         }
-        replay = Replay(logdir / "train_episodes")
-        test_replay = Replay(logdir / "test_episodes")
-        collector = Collector("train", workers, replay, config.seed, timers)
-        tester = Collector("test", workers, test_replay, config.seed, timers)
 
         # The model, what trains it, and the agent that plans in it.
         specs = [worker.spec for worker in workers.values()]
@@ -87,11 +85,16 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         agent = build.agent(config, model, action_dim)
 
-        # Where the run stands, and what is due when.
+        # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
             logdir / "checkpoints", model, learner.optimizer
         )
-        updates, seconds, due = first = checkpoint.restore() or Position()
+        first = checkpoint.restore() or Position()
+        updates, losses, best = first.updates, [*first.losses], first.best_score
+        replay = Replay(logdir / "train_episodes", first.train_episodes)
+        test_replay = Replay(logdir / "test_episodes", first.test_episodes)
+        collector = Collector("train", workers, replay, config.seed, timers)
+        tester = Collector("test", workers, test_replay, config.seed, timers)
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
@@ -100,8 +103,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             config.max_steps,
         )
         configs.save(config, logdir / "config.yaml")
-        # A line of work that is still due may have been written already.
-        log = stack.enter_context(Logger(logdir, updates - due))
+        log = stack.enter_context(Logger(logdir, updates - len(losses)))
         log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
@@ -112,42 +114,45 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         for source in (collector, tester):
             random = RandomActions(action_dim, config.seed_action_correlation)
-            for _ in range(source.missing(config.num_seed_episodes)):
-                played = source.play(random, progress.played)
-                progress.write(console.seed_line(source.name, played))
+            for task in source.missing(config.num_seed_episodes):
+                episode = source.play_task(task, random, progress.played)
+                progress.write(console.seed_line(source.name, task, episode))
         timers.summary()  # What comes next is counted from here.
 
-        def save() -> None:
-            passed = seconds + time.time() - started
-            checkpoint.save(Position(updates, passed, due))
+        # Until a round is over, a checkpoint points into its updates.
+        recorded = (replay.next_index, test_replay.next_index)
 
-        stack.enter_context(_saved_on_failure(save))
-        while due or updates < schedule.total_updates:
-            metrics = {}
-            if not due:
-                stop = schedule.next_stop(updates)
-                losses = []
-                for batch in _waiting(
-                    replay.batches(
-                        updates,
-                        stop - updates,
-                        *config.batch_shape,
-                        config.seed,
-                        keys,
-                    ),
-                    timers,
-                ):
-                    with timers("update"):
-                        noise = tf.constant(
-                            fold(config.seed, "update", updates)
-                        )
-                        losses.append(learner.update(batch, noise))
-                        updates += 1
-                        if updates == stop:  # An accelerator runs behind.
-                            losses[-1]["loss"].numpy()
-                    progress.advance(losses[-1], timers)
-                metrics = _mean(losses, updates)
-                due = True
+        def position() -> Position:
+            values = [{k: float(v) for k, v in x.items()} for x in losses]
+            passed = first.seconds + time.time() - started
+            return Position(updates, passed, values, *recorded, best)
+
+        saver = stack.enter_context(Saver(checkpoint, position))
+        if first.train_episodes is None:
+            saver.save()
+        # Each turn is a round. What a resumed run has done of it is in
+        # `losses`.
+        while (start := updates - len(losses)) < schedule.total_updates:
+            stop = schedule.next_stop(start)
+            for batch in _waiting(
+                replay.batches(
+                    updates,
+                    stop - updates,
+                    *config.batch_shape,
+                    config.seed,
+                    keys,
+                ),
+                timers,
+            ):
+                with timers("update"), undisturbed():
+                    noise = tf.constant(fold(config.seed, "update", updates))
+                    losses.append(learner.update(batch, noise))
+                    updates += 1
+                    if updates == stop:  # An accelerator runs behind.
+                        losses[-1]["loss"].numpy()
+                progress.advance(losses[-1], timers)
+                saver.save_if_due()
+            metrics = _mean(losses, updates)
 
             if schedule.collect_due(updates):
                 agent.action_noise = config.train_action_noise * noise_scale(
@@ -183,10 +188,15 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     log.video(counters, f"test/{task}", episode["image"])
 
             metrics |= timers.summary()
-            metrics["time/total"] = seconds + time.time() - started
-            log.scalars(counters, metrics)
-            due = False
-            save()
+            metrics["time/total"] = first.seconds + time.time() - started
+            with undisturbed():
+                log.scalars(counters, metrics)
+                losses = []
+                recorded = (replay.next_index, test_replay.next_index)
+                if schedule.test_due(updates) and metrics["test/score"] >= best:
+                    best = metrics["test/score"]
+                    checkpoint.save(position(), best=True)
+                saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
             left = pace * (schedule.total_updates - updates)
@@ -284,19 +294,6 @@ def _rows(spec: Spec) -> int:
     return spec.episode_length + 1
 
 
-@contextlib.contextmanager
-def _saved_on_failure(save: Callable[[], None]) -> Iterator[None]:
-    """Whatever ends a run, no update is lost; a second Ctrl-C ends at once."""
-    try:
-        yield
-    except FloatingPointError:
-        raise  # The last checkpoint is as good as these weights.
-    except BaseException:
-        with contextlib.suppress(OSError):  # Says less than the first error.
-            save()
-        raise
-
-
 def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     """Checks that the run's folder holds the same run, or none.
 
@@ -367,14 +364,17 @@ def main(argv: list[str]) -> None:
         f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"
     )
     print(how_to_look, flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Background jobs of a shell start with Ctrl-C ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         with keep:
             rendering.choose_backend()
             train(config, logdir)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)
-        sys.exit(130)
+        sys.exit(128 + error.args[0])
     except Exception as error:
         with contextlib.suppress(OSError):
             (logdir / "error.txt").write_text(traceback.format_exc())
@@ -385,6 +385,14 @@ def main(argv: list[str]) -> None:
         )
         sys.exit(1)
     print("Finished.\n" + how_to_look)
+
+
+def _stop(number: int, _: object) -> None:
+    """Ends a run in order; a second Ctrl-C ends it at once."""
+    # `timeout` and schedulers may send theirs twice.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
 
 
 def _default_logdir(config: Config) -> str:

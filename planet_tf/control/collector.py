@@ -1,11 +1,14 @@
 """Plays episodes of every task into a replay."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
-from planet_tf.control.workers import Worker
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold_int
+
+ATTEMPTS = 3  # Failures in a row of one world that end a run.
 
 
 class Collector:
@@ -41,22 +44,56 @@ class Collector:
     ) -> dict[str, episodes.Episode]:
         """Plays and records one episode of every task; returns them by task.
 
-        The n-th recorded episode of a task always starts in the same state
-        and has the same noise: both follow from the seed and n.
+        Raises:
+            OSError: See `Replay.add`.
+            WorkerError: A world failed several times in a row.
         """
-        played = {}
-        for task, worker in self._workers.items():
-            stream = f"{self.name}_{task}"
-            seed = fold_int(self._seed, stream, self._replay.count(task))
-            (episode,) = episodes.collect(
-                [worker], policy, [seed], progress, self._timers
-            )
-            self._replay.add(episode, task)
-            played[task] = episode
-        return played
+        return {
+            task: self.play_task(task, policy, progress)
+            for task in self._workers
+        }
 
-    def missing(self, count: int) -> int:
-        """How many rounds are needed until every task has `count` episodes."""
-        return max(
-            0, count - min(self._replay.count(task) for task in self._workers)
-        )
+    def play_task(
+        self,
+        task: str,
+        policy: episodes.Policy,
+        progress: Callable[[int], None] | None = None,
+    ) -> episodes.Episode:
+        """As `play`, for one task.
+
+        The episode with the n-th running number always starts in the same
+        state and has the same noise: both follow from the seed and n. One
+        whose world fails is dropped, and played again in a new process.
+        """
+        worker = self._workers[task]
+        stream = f"{self.name}_{task}"
+        seed = fold_int(self._seed, stream, self._replay.next_index)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                (episode,) = episodes.collect(
+                    [worker], policy, [seed], progress, self._timers
+                )
+                break
+            except WorkerError as error:
+                if attempt == ATTEMPTS:
+                    raise WorkerError(
+                        f"The world of {task} failed {ATTEMPTS} times in a "
+                        f"row. {error}"
+                    ) from error
+                logging.warning(
+                    "Dropped an unfinished episode of %s and started its "
+                    "world again, because: %s",
+                    task,
+                    error,
+                )
+                worker.restart()
+        self._replay.add(episode, task)
+        return episode
+
+    def missing(self, count: int) -> Iterator[str]:
+        """Yields whose turn it is until every task has `count` episodes."""
+        while True:
+            task = min(self._workers, key=self._replay.count)
+            if self._replay.count(task) >= count:
+                return
+            yield task
