@@ -202,6 +202,11 @@ class Config:
         "Filters of the first convolution; all others scale with it.",
         ">= 1",
     )
+    deterministic: bool = param(
+        False,
+        "The same run bit by bit on the same machine, however often it is "
+        "stopped and resumed; slower on GPUs.",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import app, flags, logging
@@ -33,6 +33,7 @@ from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
@@ -47,7 +48,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
     Raises:
         FloatingPointError: Loss or gradient stopped being finite.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
+        KeyboardInterrupt: Of the signal handler; a checkpoint was written.
         OSError: The disk is full, or not writable.
         ConfigError: The worlds are not such as `config` needs.
         ValueError: What `logdir` holds does not fit `config`.
@@ -58,17 +59,19 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         from planet_tf import build, console
         from planet_tf.tools.summaries import Logger
-        from planet_tf.training.checkpoint import Checkpoint, Position
+        from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
     started = time.time()
     timers = Timers()
     with contextlib.ExitStack() as stack:
-        # The worlds, and what was recorded in them.
+        # The worlds, as many as are ever played side by side.
         collects = {x: config.collectors(x) for x in ("train", "test")}
         everyone = [*collects["train"].values(), *collects["test"].values()]
         side_by_side = max(collect.batch_size for collect in everyone)
@@ -79,8 +82,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             ]
             for task in config.tasks
         }
-        replay = Replay(logdir / "train_episodes")
-        test_replay = Replay(logdir / "test_episodes")
 
         # The model, what trains it, and the agent that plans in it.
         specs = [worker.spec for worker, *_ in workers.values()]
@@ -92,11 +93,14 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             model, config.main_learning_rate, config.main_gradient_clipping
         )
 
-        # Where the run stands, and what is due when.
+        # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
             logdir / "checkpoints", model, learner.optimizer
         )
-        updates, seconds, due = first = checkpoint.restore() or Position()
+        first = checkpoint.restore() or Position()
+        updates, losses, best = first.updates, [*first.losses], first.best_score
+        replay = Replay(logdir / "train_episodes", first.train_episodes)
+        test_replay = Replay(logdir / "test_episodes", first.test_episodes)
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
@@ -107,10 +111,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         # Who plays, into which replay, with which agent.
         collectors = {
-            "train": Collector("train", workers, replay, config.seed, timers),
-            "test": Collector(
-                "test", workers, test_replay, config.seed, timers
-            ),
+            split: Collector(split, workers, into, config.seed, timers)
+            for split, into in (("train", replay), ("test", test_replay))
         }
         # Collectors that plan alike share an agent, which is compiled once.
         agents = {
@@ -119,6 +121,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         }
 
         def play(split: str, name: str) -> dict[str, list[Episode]]:
+            """Episodes of every task, played by a collector."""
             collect = collects[split][name]
             agent = agents[collect.planner]
             agent.action_noise = collect.action_noise * noise_scale(
@@ -131,8 +134,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             )
 
         configs.save(config, logdir / "config.yaml")
-        # A line of work that is still due may have been written already.
-        log = stack.enter_context(Logger(logdir, updates - due))
+        log = stack.enter_context(Logger(logdir, updates - len(losses)))
         log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
@@ -150,37 +152,40 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
 
-        def save() -> None:
-            passed = seconds + time.time() - started
-            checkpoint.save(Position(updates, passed, due))
+        # Until a round is over, a checkpoint points into its updates.
+        recorded = (replay.next_index, test_replay.next_index)
 
-        stack.enter_context(_saved_on_failure(save))
-        while due or updates < schedule.total_updates:
-            metrics = {}
-            if not due:
-                stop = schedule.next_stop(updates)
-                losses = []
-                for batch in _waiting(
-                    replay.batches(
-                        updates,
-                        stop - updates,
-                        *config.batch_shape,
-                        config.seed,
-                        keys,
-                    ),
-                    timers,
-                ):
-                    with timers("update"):
-                        noise = tf.constant(
-                            fold(config.seed, "update", updates)
-                        )
-                        losses.append(learner.update(batch, noise))
-                        updates += 1
-                        if updates == stop:  # An accelerator runs behind.
-                            losses[-1]["loss"].numpy()
-                    progress.advance(losses[-1], timers)
-                metrics = _mean(losses, updates)
-                due = True
+        def position() -> Position:
+            values = [{k: float(v) for k, v in x.items()} for x in losses]
+            passed = first.seconds + time.time() - started
+            return Position(updates, passed, values, *recorded, best)
+
+        saver = stack.enter_context(Saver(checkpoint, position))
+        if first.train_episodes is None:
+            saver.save()
+        # Each turn is a round. What a resumed run has done of it is in
+        # `losses`.
+        while (start := updates - len(losses)) < schedule.total_updates:
+            stop = schedule.next_stop(start)
+            for batch in _waiting(
+                replay.batches(
+                    updates,
+                    stop - updates,
+                    *config.batch_shape,
+                    config.seed,
+                    keys,
+                ),
+                timers,
+            ):
+                with timers("update"), undisturbed():
+                    noise = tf.constant(fold(config.seed, "update", updates))
+                    losses.append(learner.update(batch, noise))
+                    updates += 1
+                    if updates == stop:  # An accelerator runs behind.
+                        losses[-1]["loss"].numpy()
+                progress.advance(losses[-1], timers)
+                saver.save_if_due()
+            metrics = _mean(losses, updates)
 
             for name in schedule.collect_due(updates):
                 metrics |= _returns(name, play("train", name))
@@ -211,10 +216,15 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 log.video(counters, "test/open_loop", video)
 
             metrics |= timers.summary()
-            metrics["time/total"] = seconds + time.time() - started
-            log.scalars(counters, metrics)
-            due = False
-            save()
+            metrics["time/total"] = first.seconds + time.time() - started
+            with undisturbed():
+                log.scalars(counters, metrics)
+                losses = []
+                recorded = (replay.next_index, test_replay.next_index)
+                if schedule.test_due(updates) and metrics["test/score"] >= best:
+                    best = metrics["test/score"]
+                    checkpoint.save(position(), best=True)
+                saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
             left = pace * (schedule.total_updates - updates)
@@ -317,19 +327,6 @@ def _rows(spec: Spec) -> int:
     return spec.episode_length + 1
 
 
-@contextlib.contextmanager
-def _saved_on_failure(save: Callable[[], None]) -> Iterator[None]:
-    """Whatever ends a run, no update is lost; a second Ctrl-C ends at once."""
-    try:
-        yield
-    except FloatingPointError:
-        raise  # The last checkpoint is as good as these weights.
-    except BaseException:
-        with contextlib.suppress(OSError):  # Says less than the first error.
-            save()
-        raise
-
-
 def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     """Checks that the run's folder holds the same run, or none.
 
@@ -419,15 +416,18 @@ def main(argv: list[str]) -> None:
         f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"
     )
     print(how_to_look, flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Background jobs of a shell start with Ctrl-C ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         with keep:
             if any(get_task(task).domain in SUITE for task in config.tasks):
                 rendering.choose_backend()
             train(config, logdir)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)
-        sys.exit(130)
+        sys.exit(128 + error.args[0])
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -441,6 +441,14 @@ def main(argv: list[str]) -> None:
         )
         sys.exit(1)
     print("Finished.\n" + how_to_look)
+
+
+def _stop(number: int, _: object) -> None:
+    """Ends a run in order; a second Ctrl-C ends it at once."""
+    # `timeout` and schedulers may send theirs twice.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
 
 
 def _default_logdir(config: Config) -> str:

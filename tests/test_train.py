@@ -62,7 +62,7 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     _stop(flags, logdir, 4, signal.SIGKILL)
     before = _episodes(logdir)
     output, status = _stop(flags, logdir, 3, signal.SIGTERM)
-    assert status == 130 and "The same command continues" in output
+    assert status == 143 and "The same command continues" in output
     assert before <= _episodes(logdir)
     before = _episodes(logdir)
 

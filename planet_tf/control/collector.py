@@ -1,11 +1,14 @@
 """Plays episodes of every task into a replay."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
-from planet_tf.control.workers import Worker
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold_int
+
+ATTEMPTS = 3  # Failures in a row of one world that end a run.
 
 
 class Collector:
@@ -47,6 +50,10 @@ class Collector:
             policy: Chooses the actions.
             progress: See `episodes.collect`.
             most: How many of each task's worlds play; None: all.
+
+        Raises:
+            OSError: See `Replay.add`.
+            WorkerError: A world failed several times in a row.
         """
         return {
             task: self.play_task(task, policy, progress, most)
@@ -62,18 +69,36 @@ class Collector:
     ) -> list[episodes.Episode]:
         """As `play`, for one task.
 
-        The n-th recorded episode of a task always starts in the same state:
-        it follows from the seed and n. The noise follows from the number of
-        the first of those that are played side by side.
+        The episode with the n-th running number always starts in the same
+        state: it follows from the seed and n. The noise follows from the first
+        number of those that are played side by side. If one of the worlds
+        fails, these episodes are dropped, and played again in new processes.
         """
         workers = self._workers[task][:most]
-        stream, first = f"{self.name}_{task}", self._replay.count(task)
+        stream, first = f"{self.name}_{task}", self._replay.next_index
         seeds = [
             fold_int(self._seed, stream, first + i) for i in range(len(workers))
         ]
-        played = episodes.collect(
-            workers, policy, seeds, progress, self._timers
-        )
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                played = episodes.collect(
+                    workers, policy, seeds, progress, self._timers
+                )
+                break
+            except WorkerError as error:
+                if attempt == ATTEMPTS:
+                    raise WorkerError(
+                        f"The world of {task} failed {ATTEMPTS} times in a "
+                        f"row. {error}"
+                    ) from error
+                logging.warning(
+                    "Dropped an unfinished episode of %s and started its "
+                    "world again, because: %s",
+                    task,
+                    error,
+                )
+                for worker in workers:
+                    worker.restart()
         for episode in played:
             self._replay.add(episode, task)
         return played

@@ -59,20 +59,28 @@ class Replay:
     Args:
         directory: Made when missing. Belongs to this object alone: leftovers
             of unfinished writes are removed.
+        end: Running number of the next episode; files with this number or a
+            higher one are moved to `dropped/`. None keeps all.
+
+    Attributes:
+        next_index: Running number of the next episode; never used twice.
+        skipped: Number of files that cannot be used.
     """
 
-    def __init__(self, directory: str | pathlib.Path):
+    def __init__(self, directory: str | pathlib.Path, end: int | None = None):
         self._directory = pathlib.Path(directory).expanduser()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._episodes: list[Episode] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
-        self._next = 0
+        self.next_index = end or 0
         self.skipped = 0
         for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
             leftover.unlink()
+        if end is not None:
+            _drop(self._directory, end)
         for path in sorted(self._directory.glob("*.npz"), key=_index):
-            self._next = max(self._next, _index(path) + 1)
+            self.next_index = max(self.next_index, _index(path) + 1)
             try:
                 task, episode = _read(path)
                 self._check(episode)
@@ -116,12 +124,12 @@ class Replay:
         episode = _in_memory(episode)
         self._check(episode)
         stamp = time.strftime("%Y%m%dT%H%M%S")
-        path = self._directory / f"{self._next:06d}-{task}-{stamp}.npz"
+        path = self._directory / f"{self.next_index:06d}-{task}-{stamp}.npz"
         with undisturbed(), atomic_write(path) as file:
             np.savez_compressed(
                 file, **{**episode, "reward": episode["reward"].astype("f8")}
             )
-        self._next += 1
+        self.next_index += 1
         self._hold(episode, task)
         return path
 
@@ -238,6 +246,21 @@ def memory_when_full(episodes: int, length: int) -> int:
         length: Decisions in each.
     """
     return episodes * (length + 1) * 64 * 64 * 3
+
+
+def _drop(directory: pathlib.Path, end: int) -> None:
+    """Moves the episodes from running number `end` on out of the way."""
+    late = [p for p in directory.glob("*.npz") if _index(p) >= end]
+    for path in late:
+        (directory / "dropped").mkdir(exist_ok=True)
+        path.replace(directory / "dropped" / path.name)
+    if late:
+        logging.warning(
+            "%d episode(s) in %s are newer than the checkpoint. They are "
+            "played again; the old files are in dropped/.",
+            len(late),
+            directory,
+        )
 
 
 def _index(path: pathlib.Path) -> int:
