@@ -40,7 +40,6 @@ from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
-MAX_SKIPPED = 10  # Updates in a row without finite gradient end a run.
 
 
 def train(config: Config, logdir: pathlib.Path) -> None:
@@ -60,6 +59,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout
+        from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -91,8 +91,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         first = checkpoint.restore() or Position()
         updates, losses, best = first.updates, [*first.losses], first.best_score
-        replay = Replay(logdir / "train_episodes", first.train_episodes)
-        test_replay = Replay(logdir / "test_episodes", first.test_episodes)
+        replay = Replay(
+            logdir / "train_episodes", first.train_episodes, config.tasks
+        )
+        test_replay = Replay(
+            logdir / "test_episodes", first.test_episodes, config.tasks
+        )
         collector = Collector("train", workers, replay, config.seed, timers)
         tester = Collector("test", workers, test_replay, config.seed, timers)
         schedule = Schedule(
@@ -130,6 +134,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         saver = stack.enter_context(Saver(checkpoint, position))
         if first.train_episodes is None:
             saver.save()
+        skipped = SkippedUpdates(
+            lambda update: replay.chunks(
+                update, *config.batch_shape, config.seed
+            )
+        )
+        batch_memory = memory_for("an update", f"--batch_shape={..}")
         # Each turn is a round. What a resumed run has done of it is in
         # `losses`.
         while (start := updates - len(losses)) < schedule.total_updates:
@@ -152,7 +162,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                         losses[-1]["loss"].numpy()
                 progress.advance(losses[-1], timers)
                 saver.save_if_due()
-            metrics = _mean(losses, updates)
+            skipped.check(updates, losses)
+            metrics = _mean(losses)
 
             if schedule.collect_due(updates):
                 agent.action_noise = config.train_action_noise * noise_scale(
@@ -246,25 +257,17 @@ def _waiting(batches: Iterable, timers: Timers) -> Iterator:
         yield batch
 
 
-def _mean(losses: list[dict], updates: int) -> dict[str, float]:
-    """Means over the updates since the last log, by `train/<name>`.
-
-    Raises:
-        FloatingPointError: The last updates had no finite gradient.
-    """
+def _mean(losses: list[dict]) -> dict[str, float]:
+    """Means over the updates since the last log, by `train/<name>`."""
     values = {
         name: np.array([float(loss[name]) for loss in losses])
         for name in losses[0]
     }
     applied = values["skipped"] == 0
-    if not applied[-MAX_SKIPPED:].any():
-        raise FloatingPointError(
-            f"loss or gradient was not finite in the last "
-            f"{len(applied[-MAX_SKIPPED:])} updates before update {updates}. "
-            "The checkpoints are from before that. A lower "
-            "--main_learning_rate or --main_gradient_clipping usually helps."
-        )
-    means = {f"train/{k}": float(v[applied].mean()) for k, v in values.items()}
+    means = {
+        f"train/{name}": value[applied].mean() if applied.any() else np.nan
+        for name, value in values.items()
+    }
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
