@@ -31,8 +31,8 @@ from planet_tf.control import rendering
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
-from planet_tf.control.tasks import get_task
-from planet_tf.control.workers import Worker
+from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
@@ -49,6 +49,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         FloatingPointError: Loss or gradient stopped being finite.
         KeyboardInterrupt: Of the signal handler; a checkpoint was written.
         OSError: The disk is full, or not writable.
+        ConfigError: The worlds are not such as `config` needs.
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
@@ -70,20 +71,27 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     started = time.time()
     timers = Timers()
     with contextlib.ExitStack() as stack:
+        # The worlds, as many as are ever played side by side.
+        collects = {x: config.collectors(x) for x in ("train", "test")}
+        everyone = [*collects["train"].values(), *collects["test"].values()]
+        side_by_side = max(collect.batch_size for collect in everyone)
         workers = {
-            task: stack.enter_context(_worker(config, task))
+            label(task): [
+                stack.enter_context(_worker(config, task))
+                for _ in range(side_by_side)
+            ]
             for task in config.tasks
         }
 
         # The model, what trains it, and the agent that plans in it.
-        specs = [worker.spec for worker in workers.values()]
+        specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
+        build.check_worlds(config, dict(zip(workers, specs, strict=True)))
         model = build.world_model(config, action_dim, specs[0].observations)
         keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
-        agent = build.agent(config, model, action_dim)
 
         # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
@@ -91,21 +99,46 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         first = checkpoint.restore() or Position()
         updates, losses, best = first.updates, [*first.losses], first.best_score
-        replay = Replay(
-            logdir / "train_episodes", first.train_episodes, config.tasks
+        replay, test_replay = (
+            Replay(logdir / f"{split}_episodes", end, workers)
+            for split, end in (
+                ("train", first.train_episodes),
+                ("test", first.test_episodes),
+            )
         )
-        test_replay = Replay(
-            logdir / "test_episodes", first.test_episodes, config.tasks
-        )
-        collector = Collector("train", workers, replay, config.seed, timers)
-        tester = Collector("test", workers, test_replay, config.seed, timers)
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
             config.batch_shape[0],
-            config.collect_every,
             config.max_steps,
+            {k: c.interval for k, c in collects["train"].items()},
         )
+
+        # Who plays, into which replay, with which agent.
+        collectors = {
+            split: Collector(split, workers, into, config.seed, timers)
+            for split, into in (("train", replay), ("test", test_replay))
+        }
+        # Collectors that plan alike share an agent, which is compiled once.
+        agents = {
+            collect.planner: build.agent(config, model, action_dim, collect)
+            for collect in everyone
+        }
+
+        def play(split: str, name: str) -> dict[str, list[Episode]]:
+            """Episodes of every task, played by a collector."""
+            collect = collects[split][name]
+            agent = agents[collect.planner]
+            agent.action_noise = collect.action_noise * noise_scale(
+                schedule.collect_step(updates),
+                collect.action_noise_ramp,
+                collect.action_noise_min,
+            )
+            with memory_for("planning", "planner_amount", "planner_horizon"):
+                return collectors[split].play(
+                    agent, progress.played, collect.batch_size
+                )
+
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
         log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
@@ -116,11 +149,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             console.introduction(config, schedule, model, workers, updates)
         )
 
-        for source in (collector, tester):
-            random = RandomActions(action_dim, config.seed_action_correlation)
+        random = RandomActions(action_dim, config.seed_action_correlation)
+        for split, source in collectors.items():
             for task in source.missing(config.num_seed_episodes):
-                episode = source.play_task(task, random, progress.played)
-                progress.write(console.seed_line(source.name, task, episode))
+                played = source.play_task(task, random, progress.played, 1)
+                progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
 
         # Until a round is over, a checkpoint points into its updates.
@@ -139,7 +172,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 update, *config.batch_shape, config.seed
             )
         )
-        batch_memory = memory_for("an update", f"--batch_shape={..}")
         # Each turn is a round. What a resumed run has done of it is in
         # `losses`.
         while (start := updates - len(losses)) < schedule.total_updates:
@@ -154,7 +186,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 ),
                 timers,
             ):
-                with timers("update"), undisturbed():
+                with (
+                    timers("update"),
+                    memory_for("an update", "batch_shape"),
+                    undisturbed(),
+                ):
                     noise = tf.constant(fold(config.seed, "update", updates))
                     losses.append(learner.update(batch, noise))
                     updates += 1
@@ -165,22 +201,19 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             skipped.check(updates, losses)
             metrics = _mean(losses)
 
-            if schedule.collect_due(updates):
-                agent.action_noise = config.train_action_noise * noise_scale(
-                    schedule.collect_step(updates),
-                    config.action_noise_ramp,
-                    config.action_noise_min,
-                )
-                played = collector.play(agent, progress.played)
-                metrics |= _returns("train", played)
+            for name in schedule.collect_due(updates):
+                metrics |= _returns(name, play("train", name))
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
-                agent.action_noise = 0.0
-                # Deviates from planet: one episode of each task, however many
-                # batches `test_steps` asks for.
-                played = tester.play(agent, progress.played)
-                with timers("evaluate"):
+                # Deviates from planet: every collector plays once, however
+                # many batches `test_steps` asks for.
+                for name in collects["test"]:
+                    played = play("test", name)
+                    metrics |= _returns(name, played)
+                    for task, (episode, *_) in played.items():
+                        log.video(counters, f"{name}/{task}", episode["image"])
+                with timers("evaluate"), memory_for("a test", "batch_shape"):
                     scores, video = holdout(
                         model,
                         test_replay.batches(
@@ -193,10 +226,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                         ),
                         fold(config.seed, "holdout", updates),
                     )
-                metrics |= _returns("test", played) | scores
+                metrics |= scores
                 log.video(counters, "test/open_loop", video)
-                for task, episode in played.items():
-                    log.video(counters, f"test/{task}", episode["image"])
 
             metrics |= timers.summary()
             metrics["time/total"] = first.seconds + time.time() - started
@@ -204,9 +235,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 log.scalars(counters, metrics)
                 losses = []
                 recorded = (replay.next_index, test_replay.next_index)
-                if schedule.test_due(updates) and metrics["test/score"] >= best:
-                    best = metrics["test/score"]
-                    checkpoint.save(position(), best=True)
+                if schedule.test_due(updates):
+                    score = _mean_score(metrics, collects["test"])
+                    if score >= best:
+                        best = score
+                        checkpoint.save(position(), best=True)
                 saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
@@ -242,6 +275,8 @@ def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
         render_quality=config.render_quality,
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
+        # Chunks to train on and held-out sequences have to fit in.
+        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
     )
     return contextlib.closing(Worker(constructor))
 
@@ -271,16 +306,24 @@ def _mean(losses: list[dict]) -> dict[str, float]:
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
-def _returns(split: str, played: dict[str, Episode]) -> dict[str, float]:
-    """Returns by task, and their mean under the original's name `score`."""
-    returns = {k: episode_return(v) for k, v in played.items()}
-    scores = {f"{split}/return_{k}": v for k, v in returns.items()}
-    return {**scores, f"{split}/score": float(np.mean(list(returns.values())))}
+def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
+    """Mean returns by task, and their mean, the original's `score`."""
+    returns = {
+        task: float(np.mean([episode_return(episode) for episode in episodes]))
+        for task, episodes in played.items()
+    }
+    scores = {f"{name}/return_{task}": x for task, x in returns.items()}
+    return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
+
+
+def _mean_score(metrics: dict[str, float], names: Iterable[str]) -> float:
+    """What the best checkpoint is the best of."""
+    return float(np.mean([metrics[f"{name}/score"] for name in names]))
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
     """Episodes, decisions and simulator steps in the training data."""
-    steps = {task: replay.agent_steps(task) for task in config.tasks}
+    steps = {task: replay.agent_steps(label(task)) for task in config.tasks}
     repeats = {
         task: config.action_repeat or get_task(task).action_repeat
         for task in config.tasks
@@ -319,6 +362,24 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         print("Changed:", *differences, sep="\n  ")
 
 
+def _try_worlds(config: Config) -> None:
+    """Makes the worlds of which nothing is known beforehand, once.
+
+    Raises:
+        ValueError: One cannot be made, or cannot be trained on; one line.
+    """
+    for task in config.tasks:
+        if get_task(task).domain in SUITE:
+            continue
+        try:
+            with _worker(config, task) as worker:
+                spec = worker.spec
+        except WorkerError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"--task={task}: {reason}") from error
+        configs.check_length(config, task, spec.episode_length)
+
+
 @contextlib.contextmanager
 def _locked(logdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second process out of the folder.
@@ -352,6 +413,7 @@ def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
+        _try_worlds(config)
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
@@ -373,11 +435,15 @@ def main(argv: list[str]) -> None:
             signal.signal(number, _stop)
     try:
         with keep:
-            rendering.choose_backend()
+            if any(get_task(task).domain in SUITE for task in config.tasks):
+                rendering.choose_backend()
             train(config, logdir)
     except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)
         sys.exit(128 + error.args[0])
+    except configs.ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         with contextlib.suppress(OSError):
             (logdir / "error.txt").write_text(traceback.format_exc())
@@ -399,7 +465,8 @@ def _stop(number: int, _: object) -> None:
 
 
 def _default_logdir(config: Config) -> str:
-    name = "-".join([*config.tasks, flags.FLAGS.config, f"seed{config.seed}"])
+    tasks = map(label, config.tasks)
+    name = "-".join([*tasks, flags.FLAGS.config, f"seed{config.seed}"])
     return f"~/planet_tf/{name}"
 
 
@@ -423,6 +490,6 @@ def define_flags() -> None:
 if __name__ == "__main__":
     define_flags()
     try:
-        app.run(main)
+        app.run(main, flags_parser=configs.parse_flags)
     except KeyboardInterrupt:  # Before there was anything to save.
         sys.exit(130)

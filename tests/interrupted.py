@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 
-from planet_tf import train
+from planet_tf import config, train
 from planet_tf.control.workers import Worker
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.learner import Learner
@@ -98,4 +98,8 @@ if __name__ == "__main__":
     if point != "never":
         strike(point, count)
     train.define_flags()
-    app.run(train.main, [sys.argv[0], *sys.argv[3:]])
+    app.run(
+        train.main,
+        [sys.argv[0], *sys.argv[3:]],
+        flags_parser=config.parse_flags,
+    )

@@ -17,7 +17,8 @@ class Collector:
     Args:
         name: Distinguishes its random streams: collectors of one run that
             share a name would play the same worlds.
-        workers: One world for each task, by task name.
+        workers: The worlds of each task, by task name. Those of one task are
+            played side by side, planned in one batch.
         replay: Where the episodes go.
         seed: The run's.
         timers: See `episodes.collect`.
@@ -41,15 +42,21 @@ class Collector:
         self,
         policy: episodes.Policy,
         progress: Callable[[int], None] | None = None,
-    ) -> dict[str, episodes.Episode]:
-        """Plays and records one episode of every task; returns them by task.
+        most: int | None = None,
+    ) -> dict[str, list[episodes.Episode]]:
+        """Plays and records episodes of every task; returns them by task.
+
+        Args:
+            policy: Chooses the actions.
+            progress: See `episodes.collect`.
+            most: How many of each task's worlds play; None: all.
 
         Raises:
             OSError: See `Replay.add`.
             WorkerError: A world failed several times in a row.
         """
         return {
-            task: self.play_task(task, policy, progress)
+            task: self.play_task(task, policy, progress, most)
             for task in self._workers
         }
 
@@ -58,20 +65,24 @@ class Collector:
         task: str,
         policy: episodes.Policy,
         progress: Callable[[int], None] | None = None,
-    ) -> episodes.Episode:
+        most: int | None = None,
+    ) -> list[episodes.Episode]:
         """As `play`, for one task.
 
         The episode with the n-th running number always starts in the same
-        state and has the same noise: both follow from the seed and n. One
-        whose world fails is dropped, and played again in a new process.
+        state: it follows from the seed and n. The noise follows from the first
+        number of those that are played side by side. If one of the worlds
+        fails, these episodes are dropped, and played again in new processes.
         """
-        worker = self._workers[task]
-        stream = f"{self.name}_{task}"
-        seed = fold_int(self._seed, stream, self._replay.next_index)
+        workers = self._workers[task][:most]
+        stream, first = f"{self.name}_{task}", self._replay.next_index
+        seeds = [
+            fold_int(self._seed, stream, first + i) for i in range(len(workers))
+        ]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                (episode,) = episodes.collect(
-                    [worker], policy, [seed], progress, self._timers
+                played = episodes.collect(
+                    workers, policy, seeds, progress, self._timers
                 )
                 break
             except WorkerError as error:
@@ -86,9 +97,11 @@ class Collector:
                     task,
                     error,
                 )
-                worker.restart()
-        self._replay.add(episode, task)
-        return episode
+                for worker in workers:
+                    worker.restart()
+        for episode in played:
+            self._replay.add(episode, task)
+        return played
 
     def missing(self, count: int) -> Iterator[str]:
         """Yields whose turn it is until every task has `count` episodes."""

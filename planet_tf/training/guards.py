@@ -53,12 +53,12 @@ class SkippedUpdates:
 
 
 @contextlib.contextmanager
-def memory_for(purpose: str, *settings: str) -> Iterator[None]:
+def memory_for(purpose: str, *names: str) -> Iterator[None]:
     """Says what to lower when TensorFlow's memory runs out.
 
     Args:
         purpose: What the memory is for.
-        *settings: Flags with their values, the most useful first.
+        *names: Of flags, the most useful first.
 
     Raises:
         MemoryError: Instead of TensorFlow's error.
@@ -68,7 +68,7 @@ def memory_for(purpose: str, *settings: str) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         reason = error.message.splitlines()[0]
         raise MemoryError(
-            f"Memory ran out in {purpose}. Lower {' or '.join(settings)}, or "
+            f"Memory ran out in {purpose}. Lower --{' or --'.join(names)}, or "
             "end other programs that use the GPU (nvidia-smi lists them). "
             f"TensorFlow says: {reason}"
         ) from error
