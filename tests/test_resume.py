@@ -32,7 +32,7 @@ def _start(logdir, point, count=0):
 
 
 def _finish(process, status):
-    output = process.communicate(timeout=300)[0]
+    output = process.communicate(timeout=900)[0]
     assert process.returncode == status, output
     return output
 
