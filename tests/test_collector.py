@@ -57,14 +57,14 @@ def test_what_is_missing_is_played_and_no_more(tmp_path):
 def test_worlds_side_by_side_differ(tmp_path):
     """One seed for all would collect the same episode several times."""
     collector, replay = _collector(tmp_path, worlds=3)
-    played = collector.play(RandomActions(3))
-    images = [episode["image"] for episode in played["cup_catch"]]
+    played = collector.play_task("cup_catch", RandomActions(3))
+    images = [episode["image"] for episode in played]
     assert len(images) == replay.count("cup_catch") == 3
     assert all(np.any(images[i] != images[i - 1]) for i in range(3))
     # The same worlds as when they are played one after another.
     alone, _ = _collector(tmp_path / "alone")
     for image in images:
-        (episode,) = alone.play(RandomActions(3))["cup_catch"]
+        (episode,) = alone.play_task("cup_catch", RandomActions(3))
         np.testing.assert_array_equal(episode["image"], image)
 
 
