@@ -40,7 +40,6 @@ from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
-MAX_SKIPPED = 10  # Updates in a row without finite gradient end a run.
 
 
 def train(config: Config, logdir: pathlib.Path) -> None:
@@ -61,6 +60,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout
+        from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -99,8 +99,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         first = checkpoint.restore() or Position()
         updates, losses, best = first.updates, [*first.losses], first.best_score
-        replay = Replay(logdir / "train_episodes", first.train_episodes)
-        test_replay = Replay(logdir / "test_episodes", first.test_episodes)
+        replay, test_replay = (
+            Replay(logdir / f"{split}_episodes", end, workers)
+            for split, end in (
+                ("train", first.train_episodes),
+                ("test", first.test_episodes),
+            )
+        )
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
@@ -129,9 +134,10 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 collect.action_noise_ramp,
                 collect.action_noise_min,
             )
-            return collectors[split].play(
-                agent, progress.played, collect.batch_size
-            )
+            with memory_for("planning", "planner_amount", "planner_horizon"):
+                return collectors[split].play(
+                    agent, progress.played, collect.batch_size
+                )
 
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
@@ -145,10 +151,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         random = RandomActions(action_dim, config.seed_action_correlation)
         for split, source in collectors.items():
-            for task, lacking in source.missing(config.num_seed_episodes):
-                played = source.play_task(
-                    task, random, progress.played, lacking
-                )
+            for task in source.missing(config.num_seed_episodes):
+                played = source.play_task(task, random, progress.played, 1)
                 progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
 
@@ -163,6 +167,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         saver = stack.enter_context(Saver(checkpoint, position))
         if first.train_episodes is None:
             saver.save()
+        skipped = SkippedUpdates(
+            lambda update: replay.chunks(
+                update, *config.batch_shape, config.seed
+            )
+        )
         # Each turn is a round. What a resumed run has done of it is in
         # `losses`.
         while (start := updates - len(losses)) < schedule.total_updates:
@@ -177,7 +186,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 ),
                 timers,
             ):
-                with timers("update"), undisturbed():
+                with (
+                    timers("update"),
+                    memory_for("an update", "batch_shape"),
+                    undisturbed(),
+                ):
                     noise = tf.constant(fold(config.seed, "update", updates))
                     losses.append(learner.update(batch, noise))
                     updates += 1
@@ -185,7 +198,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                         losses[-1]["loss"].numpy()
                 progress.advance(losses[-1], timers)
                 saver.save_if_due()
-            metrics = _mean(losses, updates)
+            skipped.check(updates, losses)
+            metrics = _mean(losses)
 
             for name in schedule.collect_due(updates):
                 metrics |= _returns(name, play("train", name))
@@ -199,7 +213,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     metrics |= _returns(name, played)
                     for task, (episode, *_) in played.items():
                         log.video(counters, f"{name}/{task}", episode["image"])
-                with timers("evaluate"):
+                with timers("evaluate"), memory_for("a test", "batch_shape"):
                     scores, video = holdout(
                         model,
                         test_replay.batches(
@@ -221,9 +235,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 log.scalars(counters, metrics)
                 losses = []
                 recorded = (replay.next_index, test_replay.next_index)
-                if schedule.test_due(updates) and metrics["test/score"] >= best:
-                    best = metrics["test/score"]
-                    checkpoint.save(position(), best=True)
+                if schedule.test_due(updates):
+                    score = _mean_score(metrics, collects["test"])
+                    if score >= best:
+                        best = score
+                        checkpoint.save(position(), best=True)
                 saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
@@ -276,25 +292,17 @@ def _waiting(batches: Iterable, timers: Timers) -> Iterator:
         yield batch
 
 
-def _mean(losses: list[dict], updates: int) -> dict[str, float]:
-    """Means over the updates since the last log, by `train/<name>`.
-
-    Raises:
-        FloatingPointError: The last updates had no finite gradient.
-    """
+def _mean(losses: list[dict]) -> dict[str, float]:
+    """Means over the updates since the last log, by `train/<name>`."""
     values = {
         name: np.array([float(loss[name]) for loss in losses])
         for name in losses[0]
     }
     applied = values["skipped"] == 0
-    if not applied[-MAX_SKIPPED:].any():
-        raise FloatingPointError(
-            f"loss or gradient was not finite in the last "
-            f"{len(applied[-MAX_SKIPPED:])} updates before update {updates}. "
-            "The checkpoints are from before that. A lower "
-            "--main_learning_rate or --main_gradient_clipping usually helps."
-        )
-    means = {f"train/{k}": float(v[applied].mean()) for k, v in values.items()}
+    means = {
+        f"train/{name}": value[applied].mean() if applied.any() else np.nan
+        for name, value in values.items()
+    }
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
@@ -306,6 +314,11 @@ def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
     }
     scores = {f"{name}/return_{task}": x for task, x in returns.items()}
     return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
+
+
+def _mean_score(metrics: dict[str, float], names: Iterable[str]) -> float:
+    """What the best checkpoint is the best of."""
+    return float(np.mean([metrics[f"{name}/score"] for name in names]))
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:

@@ -103,14 +103,10 @@ class Collector:
             self._replay.add(episode, task)
         return played
 
-    def missing(self, count: int) -> Iterator[tuple[str, int]]:
-        """Yields whose turn it is until every task has `count` episodes.
-
-        With the task comes the number of episodes that it lacks.
-        """
+    def missing(self, count: int) -> Iterator[str]:
+        """Yields whose turn it is until every task has `count` episodes."""
         while True:
             task = min(self._workers, key=self._replay.count)
-            lacking = count - self._replay.count(task)
-            if lacking <= 0:
+            if self._replay.count(task) >= count:
                 return
-            yield task, lacking
+            yield task

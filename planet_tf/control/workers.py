@@ -212,10 +212,8 @@ def _pickled(constructor: Callable[[], Environment]) -> bytes:
 
 def _serve(connection: Connection, constructor: bytes) -> None:
     """The process: answers (succeeded, result) until it is sent None."""
-    # Ctrl-C reaches every process of the terminal, and a job's end every
-    # process of the job; the parent decides.
+    # Ctrl-C reaches every process of the terminal; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         environment = pickle.loads(constructor)()
