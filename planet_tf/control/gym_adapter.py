@@ -4,7 +4,6 @@ Like `environments.py`, for worker processes. Gymnasium is an extra dependency,
 and imported only when such a world is made.
 """
 
-import os
 from typing import Any, Literal
 
 import numpy as np
@@ -170,11 +169,11 @@ def _make(name: str, size: tuple[int, int] | None):
         )
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ModuleNotFoundError(
-            f"gym:{name} cannot be imported ({error}). What Gymnasium's own "
-            f"environments need: {_INSTALL}"
+            f"gym:{name} needs more packages; for Gymnasium's own "
+            f"environments: {_INSTALL} ({error})"
         ) from error
     except gymnasium.error.Error as error:
-        raise ValueError(f"gym:{name}: {error}") from error
+        raise ValueError(f"There is no gym:{name}: {error}") from error
     if hasattr(env.unwrapped, "mujoco_renderer"):
         _prepare_mujoco(env.unwrapped, bool(size))
     return env
@@ -182,8 +181,7 @@ def _make(name: str, size: tuple[int, int] | None):
 
 def _prepare_mujoco(env, fast: bool) -> None:
     """Chooses how frames are drawn; read when the first one is."""
-    if not os.environ.get("MUJOCO_GL"):
-        rendering.choose_backend()
+    rendering.choose_backend()  # Keeps to MUJOCO_GL, if that is set.
     if fast:
         draw_fast(env.model.vis)
     # Gymnasium 1.4 looks from a fixed place, and HalfCheetah runs out of the
