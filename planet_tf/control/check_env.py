@@ -149,7 +149,7 @@ def _play(
         )
         log.require(
             isinstance(done, bool | np.bool_),
-            f"step returns {done!r} as `done`, not True or False.",
+            f"`done` is a {type(done).__name__}, not True or False.",
         )
     return rows
 
@@ -182,7 +182,7 @@ def _checked(
     expected = world.spec.observations
     log.require(
         observation.keys() == expected.keys(),
-        f"{method} returns the observations {sorted(observation)}, but "
+        f"The observations are {sorted(observation)}, but "
         f"spec.observations has {sorted(expected)}.",
     )
     if not isinstance(observation.get("image"), np.ndarray):
