@@ -16,6 +16,7 @@ import fcntl
 import functools
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ from absl import app, flags, logging
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.control import rendering
+from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
@@ -375,8 +377,11 @@ def _try_worlds(config: Config) -> None:
             with _worker(config, task) as worker:
                 spec = worker.spec
         except WorkerError as error:
-            reason = str(error).strip().splitlines()[-1]
+            # The last exception of the traceback, to the end of its message.
+            *_, reason = re.split(r"\n(?=[\w.]*Error: )", str(error).strip())
             raise ValueError(f"--task={task}: {reason}") from error
+        if problem := spec_problem(spec):
+            raise ValueError(f"--task={task}: {problem}")
         configs.check_length(config, task, spec.episode_length)
 
 
