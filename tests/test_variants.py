@@ -125,9 +125,7 @@ def test_one_agent_on_six_tasks(tmp_path):
     ],
 )
 def test_resumed_variants_go_on_bit_by_bit(tmp_path, arguments):
-    """A variable that a checkpoint lacks would start again from its random
-    initial value.
-    """
+    """What a checkpoint lacks would start again from its initial value."""
     config = _config(*arguments)
     rng = np.random.default_rng(0)
     shapes = {"action": [2, 3, 2], "reward": [2, 3], "position": [2, 3, 4]}
