@@ -237,11 +237,9 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 log.scalars(counters, metrics)
                 losses = []
                 recorded = (replay.next_index, test_replay.next_index)
-                if schedule.test_due(updates):
-                    score = _mean_score(metrics, collects["test"])
-                    if score >= best:
-                        best = score
-                        checkpoint.save(position(), best=True)
+                if schedule.test_due(updates) and metrics["test/score"] >= best:
+                    best = metrics["test/score"]
+                    checkpoint.save(position(), best=True)
                 saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
@@ -316,11 +314,6 @@ def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
     }
     scores = {f"{name}/return_{task}": x for task, x in returns.items()}
     return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
-
-
-def _mean_score(metrics: dict[str, float], names: Iterable[str]) -> float:
-    """What the best checkpoint is the best of."""
-    return float(np.mean([metrics[f"{name}/score"] for name in names]))
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
