@@ -40,6 +40,7 @@ from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
+from planet_tf.validation import check_length
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
 
@@ -375,7 +376,7 @@ def _try_worlds(config: Config) -> None:
             raise ValueError(f"--task={task}: {reason}") from error
         if problem := spec_problem(spec):
             raise ValueError(f"--task={task}: {problem}")
-        configs.check_length(config, task, spec.episode_length)
+        check_length(config, task, spec.episode_length)
 
 
 @contextlib.contextmanager
