@@ -10,8 +10,6 @@ import dataclasses
 import logging
 from typing import Any
 
-import yaml
-
 from planet_tf.tools import parameters
 from planet_tf.tools.parameters import param
 from planet_tf.training.schedule import Interval
@@ -75,10 +73,7 @@ def read(value: Any) -> tuple[Collect, ...]:
         ValueError: It is something else, or a name or value is unknown.
     """
     if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from error
+        value = parameters.read_yaml(value)
     if not isinstance(value, list | tuple):
         raise ValueError(
             f"{value!r} is not a list of collectors such as "

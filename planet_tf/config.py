@@ -18,6 +18,7 @@ import sys
 import yaml
 from absl import flags
 
+from planet_tf import __version__
 from planet_tf.collects import Collect, without_ignored
 from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
@@ -377,7 +378,7 @@ def parse_flags(arguments: list[str]) -> list[str]:
             f"All flags: {', '.join(known)}"
         )
     except flags.Error as error:
-        message = str(error)
+        message = " ".join(str(error).split())
     print(message, file=sys.stderr)
     sys.exit(2)
 
@@ -389,10 +390,9 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
         ValueError: With one line that says which flag to change.
     """
     try:
-        params = yaml.safe_load(values["params"].value.replace("#", ","))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"--params is not YAML: {reason}") from error
+        params = parameters.read_yaml(values["params"].value.replace("#", ","))
+    except ValueError as error:
+        raise ValueError(f"--params is {error}") from error
     if not isinstance(params, dict):
         raise ValueError(
             "--params must be a dictionary such as '{batch_shape: [50, 50]}', "
@@ -421,12 +421,14 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
 
 
 def save(config: Config, path: str | os.PathLike) -> None:
-    """Writes all values as plain YAML.
+    """Writes this package's version and all values as plain YAML.
 
     Raises:
         OSError: Naming the file.
     """
-    values = {name: parameters.plain(getattr(config, name)) for name in _FIELDS}
+    values = {"version": __version__} | {
+        name: parameters.plain(getattr(config, name)) for name in _FIELDS
+    }
     with atomic_write(path) as file:
         file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
@@ -438,15 +440,33 @@ def load(path: str | os.PathLike) -> Config:
         OSError: The file cannot be read.
         ValueError: It holds something else; names the file.
     """
+    values, version = _read(path)
     try:
-        values = yaml.safe_load(pathlib.Path(path).read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        values = parameters.converted(Config, values, str(path))
+    except ValueError as error:
+        if version != __version__:
+            raise ValueError(
+                f"{path} was written by version {version} of planet_tf, and "
+                f"this is {__version__}. {error}"
+            ) from error
+        raise
+    return dataclasses.replace(Config(), **values)
+
+
+def written_by(path: str | os.PathLike) -> str:
+    """The version of planet_tf that wrote a file; errors as in `load`."""
+    return _read(path)[1]
+
+
+def _read(path: str | os.PathLike) -> tuple[dict, str]:
+    """What is in a file, and the version that wrote it."""
+    try:
+        values = parameters.read_yaml(pathlib.Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is not a dictionary of parameters")
-    return dataclasses.replace(
-        Config(), **parameters.converted(Config, values, str(path))
-    )
+    return values, str(values.pop("version", "unknown"))
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from absl import app, flags, logging
 
+from planet_tf import __version__
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.control import rendering
@@ -347,6 +348,9 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     if not path.exists():
         return
     differences = configs.differences(configs.load(path), config)
+    version = configs.written_by(path)
+    if version != __version__:
+        differences.append(f"version of planet_tf: {version} -> {__version__}")
     if differences and not change:
         raise ValueError(
             f"{logdir} holds a run with another config:\n  "

@@ -112,3 +112,39 @@ class KilledWorld(_FailingWorld):
 
     def _fail(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FlakyWorld(SeededWorld):
+    """Like SeededWorld, but its process fails in the first few episodes.
+
+    Args:
+        path: A file that counts the episodes, one byte each.
+        failures: Episodes that fail, at their second step.
+        ending: "die", "hang" or "raise".
+    """
+
+    def __init__(self, path: str, failures: int, ending: str):
+        """Makes a world of four decisions."""
+        super().__init__(length=4)
+        self._path = path
+        self._failures = failures
+        self._ending = ending
+
+    def reset(self, seed: int) -> dict[str, np.ndarray]:
+        """Counts the episode, also for the processes that come after."""
+        with open(self._path, "ab") as file:
+            file.write(b"x")
+            self._episode = file.tell()
+        return super().reset(seed)
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], float, bool]:
+        """Like its parent, until the failure."""
+        if self._time == 1 and self._episode <= self._failures:
+            if self._ending == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._ending == "hang":
+                time.sleep(600)
+            raise ValueError("the simulator exploded")
+        return super().step(action)

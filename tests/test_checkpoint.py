@@ -1,5 +1,7 @@
 """What a checkpoint brings back, and what it does with damaged ones."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,10 +42,13 @@ def test_brings_back_everything(tmp_path):
     model, learner, checkpoint = _parts(tmp_path)
     assert checkpoint.restore() is None
     _train(model, learner)
-    checkpoint.save(Position(7, 12.5, True))
+    position = Position(
+        7, 12.5, ({"loss": 0.1 + 0.2, "skipped": math.nan},), 4, 5, 6.5
+    )
+    checkpoint.save(position)
     saved = _values(model, learner)
     model, learner, checkpoint = _parts(tmp_path, seed=1)
-    assert checkpoint.restore() == Position(7, 12.5, True)
+    np.testing.assert_equal(checkpoint.restore(), position)
     for old, new in zip(saved, _values(model, learner), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -81,11 +86,36 @@ def test_keeps_the_newest(tmp_path):
     assert names == {"ckpt-2.index", "ckpt-3.index"}
 
 
-def test_needs_no_list_of_checkpoints(tmp_path):
-    """TensorFlow keeps one; without it, a run would begin again at zero."""
+def test_newest_is_the_one_with_most_updates(tmp_path):
+    """Not the last one written, nor the last by name."""
     _, _, checkpoint = _parts(tmp_path)
     checkpoint.save(Position(10, 1.0))
     checkpoint.save(Position(9, 1.0))
-    (tmp_path / "checkpoint").unlink()
     _, _, checkpoint = _parts(tmp_path, seed=1)
     assert checkpoint.restore().updates == 10
+
+
+def test_best_is_kept_apart(tmp_path):
+    """It outlives the newest ones, and is never taken for one of them."""
+    model, learner, checkpoint = _parts(tmp_path)
+    for updates in (4, 3):
+        checkpoint.save(Position(updates), best=True)
+    saved = _values(model, learner)
+    _train(model, learner)
+    checkpoint.save(Position(5))
+    assert [p.name for p in tmp_path.glob("best/*.index")] == ["ckpt-3.index"]
+    model, learner, checkpoint = _parts(tmp_path, seed=1)
+    assert checkpoint.restore() == Position(5)
+    assert checkpoint.restore(best=True) == Position(3)
+    for old, new in zip(saved, _values(model, learner), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_leftovers_of_a_crash_are_removed(tmp_path):
+    """Else every crash would leave a model's worth of them."""
+    _, _, checkpoint = _parts(tmp_path)
+    (tmp_path / "ckpt-1_temp").mkdir()
+    (tmp_path / "ckpt-1_temp" / "part").write_text("")
+    (tmp_path / "ckpt-1.data-00000-of-00001").write_text("")
+    checkpoint.save(Position(2))
+    assert all(p.name.startswith("ckpt-2.") for p in tmp_path.iterdir())

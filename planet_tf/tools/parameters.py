@@ -68,6 +68,21 @@ def converted(kind: type, values: dict, source: str) -> dict[str, Any]:
     return result
 
 
+def read_yaml(text: str) -> Any:
+    """Plain values from YAML; objects are refused.
+
+    Raises:
+        ValueError: It is not YAML; says why in one line.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # 2020-02-30, for example.
+        reason = " ".join(str(error).split())
+    except RecursionError:
+        reason = "it is nested too deeply"
+    raise ValueError(f"not YAML: {reason}")
+
+
 def suggestion(name: str, known: Any) -> str:
     """The end of a message: `; did you mean ...?` if a known name is close."""
     close = difflib.get_close_matches(name, known, n=3)
@@ -130,7 +145,7 @@ def _float(value) -> float:
     """Accepts strings too, as YAML 1.1 reads `1e-3` as one."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")

@@ -23,7 +23,9 @@ from planet_tf.models.world_model import WorldModel
 _UNREADABLE = (
     tf.errors.OpError,
     AssertionError,
+    AttributeError,
     IndexError,
+    KeyError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -119,7 +121,9 @@ class Checkpoint:
             try:
                 status = self._checkpoint.read(str(path))
                 status.assert_consumed()
-                return Position(**json.loads(self._position.numpy()))
+                values = json.loads(self._position.numpy())
+                losses = tuple(values.pop("losses"))
+                return Position(losses=losses, **values)
             except _UNREADABLE as error:
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",

@@ -1,0 +1,213 @@
+"""Faults that are survived, and faults that end a run in order."""
+
+import contextlib
+import functools
+import logging
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet_tf.control.collector import ATTEMPTS, Collector
+from planet_tf.control.episodes import RandomActions
+from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.replay import Replay
+from planet_tf.tools.summaries import Logger
+from planet_tf.training.checkpoint import Checkpoint, Position, Saver
+from planet_tf.training.guards import SkippedUpdates, memory_for
+from tests import fakes
+
+
+@contextlib.contextmanager
+def full_disk(size=0):
+    """No file of this process may grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def _play(tmp_path, failures, ending="die"):
+    """One recorded episode of a world that fails a few times before."""
+    constructor = functools.partial(
+        fakes.FlakyWorld, str(tmp_path / "count"), failures, ending
+    )
+    replay = Replay(tmp_path / "episodes")
+    with Worker(constructor, timeout=3.0) as worker:
+        collector = Collector("train", {"cup": [worker]}, replay, seed=0)
+        return collector.play(RandomActions(2))["cup"][0], replay
+
+
+@pytest.mark.parametrize("ending", ["die", "hang", "raise"])
+def test_a_failed_world_is_started_again(tmp_path, caplog, ending):
+    """The episode is the one it would have been, and recorded once."""
+    whole, _ = _play(tmp_path / "whole", 0)
+    episode, replay = _play(tmp_path / "failing", 1, ending)
+    assert replay.episodes == 1
+    np.testing.assert_equal(episode, whole)
+    (record,) = caplog.records
+    assert "Dropped an unfinished episode of cup" in record.message
+
+
+def test_a_world_that_always_fails_ends_the_run(tmp_path, caplog):
+    with pytest.raises(WorkerError, match="failed 3 times in a row"):
+        _play(tmp_path, ATTEMPTS)
+    assert len(caplog.records) == ATTEMPTS - 1
+    assert not list(tmp_path.glob("episodes/*"))
+
+
+def _variables():
+    """A model and an optimizer, as far as a checkpoint is concerned."""
+    return tf.Module(), tf.keras.optimizers.Adam()
+
+
+def _checkpoint(directory, size=1):
+    model, optimizer = _variables()
+    model.weights = tf.Variable(tf.zeros([size]))
+    return Checkpoint(directory, model, optimizer), model
+
+
+def test_a_full_disk_leaves_earlier_checkpoints(tmp_path):
+    checkpoint, _ = _checkpoint(tmp_path, 100_000)
+    checkpoint.save(Position(1))
+    with full_disk(1000), pytest.raises(OSError, match="free some space"):
+        checkpoint.save(Position(2))
+    checkpoint, _ = _checkpoint(tmp_path, 100_000)
+    assert checkpoint.restore() == Position(1)
+    checkpoint.save(Position(3))
+    names = {path.name.split(".")[0] for path in tmp_path.iterdir()}
+    assert names == {"ckpt-1", "ckpt-3"}
+
+
+def test_a_full_disk_leaves_earlier_episodes(tmp_path):
+    replay = Replay(tmp_path)
+    episode = {
+        "image": np.random.default_rng(0).integers(
+            0, 256, [5, 64, 64, 3], np.uint8
+        ),
+        "action": np.zeros([5, 2], np.float32),
+        "reward": np.zeros([5], np.float32),
+    }
+    replay.add(episode, "cup")
+    with full_disk(1000), pytest.raises(OSError, match="are intact"):
+        replay.add(episode, "cup")
+    assert replay.episodes == Replay(tmp_path).episodes == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_noticed_by_events(tmp_path):
+    """TensorFlow's own writer goes on in silence."""
+    with Logger(tmp_path) as log:
+        log.scalars({"updates": 1, "env_steps": 1}, {"x": 1.0})
+        with full_disk(100), pytest.raises(OSError, match="metrics.jsonl"):
+            log.scalars({"updates": 2, "env_steps": 2}, {"x": 2.0})
+        with full_disk(100), pytest.raises(OSError, match="tfevents"):
+            log.text("name", "text")
+
+
+def test_saver_keeps_what_a_failure_would_lose(tmp_path):
+    """Except weights that a gradient without end may have spoilt."""
+    checkpoint, _ = _checkpoint(tmp_path)
+    with contextlib.suppress(KeyError):
+        with Saver(checkpoint, lambda: Position(7)):
+            raise KeyError
+    assert checkpoint.restore() == Position(7)
+    with contextlib.suppress(FloatingPointError):
+        with Saver(checkpoint, lambda: Position(8)):
+            raise FloatingPointError
+    with contextlib.suppress(KeyError):
+        with Saver(checkpoint, lambda: 1 / 0):
+            raise KeyError  # Not ZeroDivisionError.
+    assert checkpoint.restore() == Position(7)
+
+
+def test_saver_saves_in_time(tmp_path):
+    checkpoint, _ = _checkpoint(tmp_path)
+    Saver(checkpoint, Position, interval=100.0).save_if_due()
+    assert checkpoint.restore() is None
+    Saver(checkpoint, Position, interval=0.0).save_if_due()
+    assert checkpoint.restore() == Position()
+
+
+def test_skipped_updates_are_named(caplog):
+    """The batch may show what is wrong; a few of them do no harm."""
+    skipped = SkippedUpdates(lambda update: f"batch of {update}", limit=3)
+    good, bad = {"skipped": 0.0}, {"skipped": 1.0}
+    skipped.check(5, [good, bad, bad])
+    assert [r.message.split(":")[0] for r in caplog.records] == [
+        "Update 4 was skipped",
+        "Update 5 was skipped",
+    ]
+    assert caplog.records[0].message.endswith("batch of 3")
+    skipped.check(6, [good])
+    skipped.check(8, [bad, bad])
+    with pytest.raises(FloatingPointError, match="before update 10"):
+        skipped.check(9, [bad])
+
+
+def test_chunks_of_a_batch_are_named(tmp_path):
+    """They are where the batch's rows are found."""
+    replay = Replay(tmp_path)
+    for number in range(3):
+        rows = 100 * number + np.arange(6, dtype=np.float32)
+        replay.add(
+            {
+                "image": np.zeros([6, 64, 64, 3], np.uint8),
+                "action": np.zeros([6, 1], np.float32),
+                "reward": rows,
+            },
+            "cup",
+        )
+    (batch,) = replay.batches(7, 1, 4, 3, seed=1)
+    names = replay.chunks(7, 4, 3, seed=1).split(", ")
+    for rewards, name in zip(batch["reward"], names, strict=True):
+        first = int(rewards[0])
+        row = first % 100
+        assert name == f"{first // 100:06d}[{row}:{row + 3}]"
+
+
+def test_memory_that_runs_out_names_what_to_lower():
+    with pytest.raises(MemoryError, match="an update. Lower --batch_shape"):
+        with memory_for("an update", "batch_shape"):
+            tf.zeros([1 << 46])  # 256 TiB.
+
+
+def test_newer_episodes_than_the_checkpoint_are_moved_away(tmp_path, caplog):
+    """Files of the round that is played again, damaged ones among them."""
+    replay = Replay(tmp_path)
+    episode = {
+        "image": np.zeros([2, 64, 64, 3], np.uint8),
+        "action": np.zeros([2, 1], np.float32),
+        "reward": np.zeros([2], np.float32),
+    }
+    paths = [replay.add(episode, "cup") for _ in range(4)]
+    paths[3].write_bytes(b"damaged")
+    replay = Replay(tmp_path, end=2)
+    assert (replay.episodes, replay.next_index, replay.skipped) == (2, 2, 0)
+    assert {p.name for p in tmp_path.glob("dropped/*")} == {
+        paths[2].name,
+        paths[3].name,
+    }
+    assert "2 episode(s)" in caplog.text
+    # Episodes that were lost do not make a running number appear twice.
+    for path in paths[:2]:
+        path.unlink()
+    assert Replay(tmp_path, end=2).next_index == 2
+
+
+def test_episodes_of_other_tasks_are_skipped(tmp_path, caplog):
+    replay = Replay(tmp_path)
+    episode = {
+        "image": np.zeros([2, 64, 64, 3], np.uint8),
+        "action": np.zeros([2, 1], np.float32),
+        "reward": np.zeros([2], np.float32),
+    }
+    path = replay.add(episode, "cheetah_run")
+    replay.add(episode, "cup_catch")
+    with caplog.at_level(logging.WARNING):
+        replay = Replay(tmp_path, tasks=["cup_catch"])
+    assert (replay.episodes, replay.skipped) == (1, 1)
+    assert str(path) in caplog.text
