@@ -171,18 +171,12 @@ class MPCAgent:
             noise = None
             if latent is not None:
                 noise = tf.reshape(latent[i], [B * N, H, -1])
-            total = tf.zeros([B * N])
-            # Step by step, and not all rewards at the end: the features of a
-            # thousand candidates stay in the processor's cache.
-            for t in range(H):
-                step = slice(t, t + 1)
-                states = model.dynamics.imagine(
-                    actions[:, step],
-                    None if noise is None else noise[:, step],
-                    ahead,
-                )
-                ahead = tf.nest.map_structure(lambda x: x[:, 0], states)
-                total += model.reward(model.dynamics.features(ahead))
-            return tf.reshape(total, [B, N])
+            rewards = model.dynamics.imagine(
+                actions,
+                noise,
+                ahead,
+                lambda state: model.reward(model.dynamics.features(state)),
+            )
+            return tf.reshape(tf.reduce_sum(rewards, 1), [B, N])
 
         return objective
