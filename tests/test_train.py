@@ -62,7 +62,7 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     _stop(flags, logdir, 4, signal.SIGKILL)
     before = _episodes(logdir)
     output, status = _stop(flags, logdir, 3, signal.SIGTERM)
-    assert status == 130 and "The same command continues" in output
+    assert status == 143 and "The same command continues" in output
     assert before <= _episodes(logdir)
     before = _episodes(logdir)
 
@@ -75,7 +75,7 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    total = train.Schedule(10, 10, 5, 10, 200).total_updates
+    total = train.Schedule(10, 10, 5, 200, {}).total_updates
     assert [point["updates"] for point in points] == list(range(2, total + 1))
     for point in points:
         split = "test" if point["updates"] % 2 == 0 else "train"

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
 from planet_tf.tools.summaries import open_loop_video
+from planet_tf.training.schedule import CONTEXT
 
-CONTEXT = 5  # Frames seen before a prediction, as in the paper's videos.
 _SEQUENCES = 6  # Side by side in a video.
 
 
