@@ -30,15 +30,7 @@ def encode_gif(frames: np.ndarray, fps: float = 20) -> bytes:
     Raises:
         ValueError: Frames of another shape or type, or an impossible rate.
     """
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise ValueError(
-            "Frames must be uint8 of shape [T, H, W, 3], got "
-            f"{frames.dtype} {list(frames.shape)}. Scale images in [0, 1] by "
-            "255 and cast them first."
-        )
-    if not frames.size:
-        raise ValueError(f"No pixels to show in {list(frames.shape)}.")
+    frames = checked_frames(frames)
     if not 1 <= fps <= 50:
         raise ValueError(f"fps must be in [1, 50], got {fps}.")
     palette = _palette(frames)
@@ -60,6 +52,24 @@ def encode_gif(frames: np.ndarray, fps: float = 20) -> bytes:
         )
         before = after
     return b"".join([*parts, b";"])
+
+
+def checked_frames(frames: np.ndarray) -> np.ndarray:
+    """The frames, if they are uint8 [T, H, W, 3] and not empty.
+
+    Raises:
+        ValueError: They are not; says what they are.
+    """
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(
+            "Frames must be uint8 of shape [T, H, W, 3], got "
+            f"{frames.dtype} {list(frames.shape)}. Scale images in [0, 1] by "
+            "255 and cast them first."
+        )
+    if not frames.size:
+        raise ValueError(f"No pixels to show in {list(frames.shape)}.")
+    return frames
 
 
 def upscale(frames: np.ndarray, factor: int) -> np.ndarray:
