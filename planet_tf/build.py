@@ -99,7 +99,9 @@ def _dynamics(
     )
 
 
-def agent(config: Config, model: WorldModel, action_dim: int) -> MPCAgent:
+def agent(
+    config: Config, model: WorldModel, action_dim: int, record: bool = False
+) -> MPCAgent:
     """The planning agent, without exploration noise."""
     return MPCAgent(
         model,
@@ -108,4 +110,5 @@ def agent(config: Config, model: WorldModel, action_dim: int) -> MPCAgent:
         candidates=config.planner_amount,
         elites=config.planner_topk,
         iterations=config.planner_iterations,
+        record=record,
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
+from planet_tf.tools.files import checkpoints
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -95,14 +96,8 @@ class Checkpoint:
         Raises:
             ValueError: There are checkpoints but none could be read.
         """
-        # From the files themselves: TensorFlow's own list of them is one more
-        # file that can be lost.
-        paths = sorted(
-            (path.with_suffix("") for path in self._directory.glob("*.index")),
-            key=lambda path: int(path.name.rpartition("-")[-1]),
-            reverse=True,
-        )
-        for path in paths:
+        paths = checkpoints(self._directory)
+        for path in paths.values():
             try:
                 status = self._checkpoint.restore(str(path))
                 status.assert_consumed()
@@ -126,3 +121,24 @@ class Checkpoint:
                 "episodes."
             )
         return None
+
+
+def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
+    """Loads the weights of a checkpoint, and nothing else.
+
+    Args:
+        path: As from `files.checkpoints`.
+        model: Built as the run's; may lack heads that it does not need.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    try:
+        status = tf.train.Checkpoint(model=model).restore(str(path))
+        status.assert_existing_objects_matched().expect_partial()
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Checkpoint {path} cannot be read ({reason}). Name another one, "
+            "or continue the run to write a new one."
+        ) from error
