@@ -100,7 +100,11 @@ def _dynamics(
 
 
 def agent(
-    config: Config, model: WorldModel, action_dim: int, record: bool = False
+    config: Config,
+    model: WorldModel,
+    action_dim: int,
+    *,
+    record: bool = False,
 ) -> MPCAgent:
     """The planning agent, without exploration noise."""
     return MPCAgent(

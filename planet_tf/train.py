@@ -52,7 +52,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
-    with _without_cuda_complaints():
+    with without_cuda_complaints():
         import tensorflow as tf
 
         from planet_tf import build, console
@@ -69,7 +69,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     with contextlib.ExitStack() as stack:
         # The worlds, and what was recorded in them.
         workers = {
-            task: stack.enter_context(_worker(config, task))
+            task: stack.enter_context(worker(config, task))
             for task in config.tasks
         }
         replay = Replay(logdir / "train_episodes")
@@ -195,7 +195,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _without_cuda_complaints() -> Iterator[None]:
+def without_cuda_complaints() -> Iterator[None]:
     """Hides what TensorFlow's C++ side prints where there is no NVIDIA GPU.
 
     It reports the missing driver as errors, and no log level hides them all.
@@ -213,7 +213,7 @@ def _without_cuda_complaints() -> Iterator[None]:
         os.close(shown)
 
 
-def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
+def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
     """The world of a task in its own process, closed at the end."""
     constructor = functools.partial(
         make_environment,

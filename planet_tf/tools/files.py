@@ -19,7 +19,8 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
     that can be lost.
     """
     paths = (path.with_suffix("") for path in directory.glob("ckpt-*.index"))
-    found = {int(path.name.rpartition("-")[-1]): path for path in paths}
+    numbers = ((path.name.removeprefix("ckpt-"), path) for path in paths)
+    found = {int(number): path for number, path in numbers if number.isdigit()}
     return dict(sorted(found.items(), reverse=True))
 
 
