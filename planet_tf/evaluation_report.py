@@ -140,9 +140,10 @@ def write(
 
 
 def video(played: Played) -> np.ndarray:
-    """The first episodes side by side, uint8 [T, H, W, 3], at a size to look at.
+    """The first episodes side by side, uint8 [T, H, W, 3].
 
-    Number and return are above each; one that ends early stands still.
+    At a size to look at, with number and return above each. One that ends
+    early stands still.
     """
     tiles = []
     longest = max(played.lengths[:_SHOWN])
@@ -150,7 +151,9 @@ def video(played: Played) -> np.ndarray:
         frames = upscale(episode["image"], _SCALE)
         rest = [(0, longest + 1 - len(frames)), *[(0, 0)] * 3]
         frames = np.pad(frames, rest, "edge")
-        label = _label(f"{i}: {played.returns[i]:.0f}", frames.shape[2])
+        label = _label(
+            f"episode {i}, return {played.returns[i]:.0f}", frames.shape[2]
+        )
         label = np.broadcast_to(label, (len(frames), *label.shape))
         tile = np.concatenate([label, frames], 1)
         tiles.append(np.pad(tile, [(0, 0), (0, _GAP), (0, _GAP), (0, 0)]))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
 from planet_tf.tools.files import checkpoints
+from planet_tf.training.learner import Learner
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -124,17 +125,23 @@ class Checkpoint:
 
 
 def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
-    """Loads the weights of a checkpoint, and nothing else.
+    """Loads the weights of a checkpoint, for acting and not for training.
 
     Args:
         path: As from `files.checkpoints`.
-        model: Built as the run's; may lack heads that it does not need.
+        model: Built as the run's.
 
     Raises:
         ValueError: They cannot be read.
     """
+    # Keras hides layers in lists from TensorFlow's checkpoints, where these
+    # weights are the optimizer's variables alone. Without it, they would be
+    # left as they are, and no assertion would notice.
+    checkpoint = tf.train.Checkpoint(
+        model=model, optimizer=Learner(model).optimizer
+    )
     try:
-        status = tf.train.Checkpoint(model=model).restore(str(path))
+        status = checkpoint.restore(str(path))
         status.assert_existing_objects_matched().expect_partial()
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
