@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
 from planet_tf.tools.files import checkpoints
-from planet_tf.training.learner import Learner
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -125,7 +124,7 @@ class Checkpoint:
 
 
 def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
-    """Loads the weights of a checkpoint, for acting and not for training.
+    """Loads the weights of a checkpoint, and nothing else.
 
     Args:
         path: As from `files.checkpoints`.
@@ -134,14 +133,13 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
     Raises:
         ValueError: They cannot be read.
     """
-    # Keras hides layers in lists from TensorFlow's checkpoints, where these
-    # weights are the optimizer's variables alone. Without it, they would be
-    # left as they are, and no assertion would notice.
-    checkpoint = tf.train.Checkpoint(
-        model=model, optimizer=Learner(model).optimizer
-    )
     try:
-        status = checkpoint.restore(str(path))
+        # Layers in lists, as most are, do not show up as parts of `model`.
+        # The optimizer's list has every variable, in the model's order.
+        weights = tf.train.Checkpoint(
+            _trainable_variables=model.trainable_variables
+        )
+        status = tf.train.Checkpoint(optimizer=weights).restore(str(path))
         status.assert_existing_objects_matched().expect_partial()
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
