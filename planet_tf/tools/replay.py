@@ -59,18 +59,22 @@ class Replay:
     Args:
         directory: Made when missing. Belongs to this object alone: leftovers
             of unfinished writes are removed.
+        read_only: Changes nothing in the directory, so that it may belong to
+            a run that is still going.
     """
 
-    def __init__(self, directory: str | pathlib.Path):
+    def __init__(self, directory: str | pathlib.Path, read_only: bool = False):
         self._directory = pathlib.Path(directory).expanduser()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
+                leftover.unlink()
         self._episodes: list[Episode] = []
+        self._tasks: list[str] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
         self._next = 0
         self.skipped = 0
-        for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
-            leftover.unlink()
         for path in sorted(self._directory.glob("*.npz"), key=_index):
             self._next = max(self._next, _index(path) + 1)
             try:
@@ -149,7 +153,7 @@ class Replay:
         Raises:
             ValueError: No episode is that long, or one lacks a key.
         """
-        self._require(length, keys)
+        self._require(self._episodes, length, keys)
         return _sample(self._episodes, rng, batch, length, keys)
 
     def batches(
@@ -160,6 +164,7 @@ class Replay:
         length: int,
         seed: int,
         keys: Sequence[str] = KEYS,
+        task: str | None = None,
     ) -> Iterator[Batch]:
         """Yields the batches of updates `first` to `first + count - 1`.
 
@@ -175,15 +180,20 @@ class Replay:
             length: T.
             seed: Of the run.
             keys: Arrays to return.
+            task: Draws from its episodes alone; None: from all.
 
         Raises:
             ValueError: At once, as in `sample`.
         """
-        self._require(length, keys)
         # Deviates from planet: the original's loader works on whole passes of
         # 1000 chunks and notices new episodes up to 30 updates late; here they
         # are in the next batch.
-        episodes = list(self._episodes)
+        episodes = [
+            episode
+            for episode, name in zip(self._episodes, self._tasks, strict=True)
+            if task in (None, name)
+        ]
+        self._require(episodes, length, keys)
 
         def draw(update: int) -> Batch:
             rng = np.random.default_rng([seed, update])
@@ -193,25 +203,28 @@ class Replay:
 
     def _hold(self, episode: Episode, task: str) -> None:
         self._episodes.append(episode)
+        self._tasks.append(task)
         self._count[task] += 1
         self._steps[task] += len(episode["reward"]) - 1
 
-    def _require(self, length: int, keys: Sequence[str]) -> None:
+    def _require(
+        self, episodes: list[Episode], length: int, keys: Sequence[str]
+    ) -> None:
         """Raises unless chunks of this kind can be drawn."""
-        longest = max((len(e["reward"]) for e in self._episodes), default=0)
+        longest = max((len(e["reward"]) for e in episodes), default=0)
         if longest < length:
             # Deviates from planet: the original waits forever here.
             raise ValueError(
-                f"{self._directory} holds {self.episodes} episodes of at most "
+                f"{self._directory} holds {len(episodes)} episodes of at most "
                 f"{longest} rows ({self.skipped} unusable files), but chunks "
                 f"need {length}: collect seed episodes first, or train on "
                 "shorter chunks (the second number of batch_shape)"
             )
         for key in keys:
-            lacking = sum(key not in episode for episode in self._episodes)
+            lacking = sum(key not in episode for episode in episodes)
             if lacking:
                 raise ValueError(
-                    f"{lacking} of {self.episodes} episodes in "
+                    f"{lacking} of {len(episodes)} episodes in "
                     f"{self._directory} have no {key!r}"
                 )
 
