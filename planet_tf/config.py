@@ -198,6 +198,10 @@ class Config:
         "Filters of the first convolution; all others scale with it.",
         ">= 1",
     )
+    histograms: bool = param(
+        False,
+        "Show in TensorBoard how weights, data and entropies are distributed.",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

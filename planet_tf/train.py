@@ -55,10 +55,10 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     with without_cuda_complaints():
         import tensorflow as tf
 
-        from planet_tf import build, console
+        from planet_tf import build, console, dashboard, pictures
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position
-        from planet_tf.training.evaluation import holdout
+        from planet_tf.training.evaluation import holdout, merged
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -102,7 +102,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         configs.save(config, logdir / "config.yaml")
         # A line of work that is still due may have been written already.
         log = stack.enter_context(Logger(logdir, updates - due))
-        log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
+        dashboard.introduce(log, config)
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )
@@ -123,7 +123,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         stack.enter_context(_saved_on_failure(save))
         while due or updates < schedule.total_updates:
-            metrics = {}
+            metrics, curves = {}, {}
             if not due:
                 stop = schedule.next_stop(updates)
                 losses = []
@@ -165,26 +165,32 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 # batches `test_steps` asks for.
                 played = tester.play(agent, progress.played)
                 with timers("evaluate"):
-                    scores, video = holdout(
-                        model,
-                        test_replay.batches(
-                            updates,
-                            schedule.test_batches,
-                            config.batch_shape[0],
-                            min(TEST_LENGTH, *map(_rows, specs)),
-                            config.seed,
-                            keys,
-                        ),
-                        fold(config.seed, "holdout", updates),
-                    )
+                    found = {
+                        task: holdout(
+                            model,
+                            test_replay.batches(
+                                updates,
+                                schedule.test_batches,
+                                config.batch_shape[0],
+                                min(TEST_LENGTH, *map(_rows, specs)),
+                                config.seed,
+                                keys,
+                                task,
+                            ),
+                            fold(config.seed, "holdout", updates),
+                        )
+                        for task in config.tasks
+                    }
+                    scores, curves = merged(found)
+                    if schedule.pictures_due(updates):
+                        pictures.log_test(log, counters, found, played)
+                        if config.histograms:
+                            pictures.log_histograms(log, counters, found, model)
                 metrics |= _returns("test", played) | scores
-                log.video(counters, "test/open_loop", video)
-                for task, episode in played.items():
-                    log.video(counters, f"test/{task}", episode["image"])
 
             metrics |= timers.summary()
             metrics["time/total"] = seconds + time.time() - started
-            log.scalars(counters, metrics)
+            log.scalars(counters, metrics, curves)
             due = False
             save()
             done = max(updates - first.updates, 1)

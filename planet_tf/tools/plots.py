@@ -73,13 +73,18 @@ def legend(ax: Axes, **options: Any) -> None:
         ax.legend(frameon=False, **options)
 
 
+def png(fig: Figure, dpi: int = _DPI) -> bytes:
+    """The figure as a PNG."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
 def save(fig: Figure, path: str | os.PathLike) -> None:
     """Writes a PNG, atomically.
 
     Raises:
         OSError: Naming the file.
     """
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=_DPI)
     with atomic_write(path) as file:
-        file.write(buffer.getvalue())
+        file.write(png(fig))

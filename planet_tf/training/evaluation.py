@@ -105,7 +105,10 @@ def _by_step(truth: dict, found: OpenLoop) -> dict[str, np.ndarray]:
     for name, value in predicted.items():
         after = truth[name][:, CONTEXT:]
         last = truth[name][:, CONTEXT - 1 : CONTEXT]
-        for key, guess in ((name, value[:, CONTEXT:]), (f"{name}_repeat", last)):
+        for key, guess in (
+            (name, value[:, CONTEXT:]),
+            (f"{name}_repeat", last),
+        ):
             error = np.abs(guess - after)
             curves[key] = error.mean((0, *range(2, error.ndim)))
     curves["kl"] = found.kl[:, CONTEXT:].mean(0)
