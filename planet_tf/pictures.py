@@ -11,10 +11,11 @@ from planet_tf.tools import panels, plots
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.evaluation import CONTEXT, Holdout
 
-# Sequences side by side, chosen for less than a megabyte a test.
+# Sequences in a picture, chosen for less than a megabyte a test.
 _IN_VIDEO = 4
-_IN_STRIP = 1
-_IN_DATA = 4
+_IN_STRIP = 2
+_IN_DATA = 6
+_EVERY = 3  # Steps from one column of a strip to the next.
 
 
 def log_test(
@@ -94,18 +95,23 @@ def strips(found: OpenLoop) -> dict[str, np.ndarray]:
 
     The data alone, then, for each way to predict it, truth, prediction, change
     from frame to frame, and error.
+
+    Deviates from planet: fewer sequences and steps, of 10 and 50, that fit on
+    a screen.
     """
     some = slice(_IN_STRIP)
     truth, length = found.truth[some], found.truth.shape[1]
-    result = {"data": panels.strip({"truth": found.truth[:_IN_DATA]}, length)}
+    data = {"truth": found.truth[:_IN_DATA]}
+    result = {"data": panels.strip(data, length, _EVERY)}
     for name, prediction, context in (
         ("closed_loop_post", found.post, length),
         ("closed_loop_prior", found.prior, length),
         ("open_loop", found.open, CONTEXT),
     ):
         rows = panels.comparison(truth, prediction.image[some], change=True)
-        image = panels.strip(rows, context)
-        result[name] = panels.with_labels(image[None], list(rows))[0]
+        image = panels.strip(rows, context, _EVERY)
+        labels = list(rows) * len(truth)
+        result[name] = panels.with_labels(image[None], labels)[0]
     return result
 
 
@@ -139,7 +145,7 @@ def head_figure(found: Holdout) -> Figure:
         ax.plot(truth, color=plots.BLACK, linestyle=":", label="truth")
         ax.set(ylabel=label)
     np.ravel(axes)[-1].set(xlabel="step (decisions)")
-    plots.legend(np.ravel(axes)[0], ncols=4)
+    _legend_above(np.ravel(axes)[0])
     return figure
 
 
@@ -158,7 +164,7 @@ def log_prob_figure(found: Holdout) -> Figure:
             ax.plot(source.log_prob[name][i], color=color, label=label)
         ax.set(ylabel=f"log p({name}) in nats")
     np.ravel(axes)[-1].set(xlabel="step (decisions)")
-    plots.legend(np.ravel(axes)[0], ncols=3)
+    _legend_above(np.ravel(axes)[0])
     return figure
 
 
@@ -195,6 +201,10 @@ def error_figure(curves: dict[str, dict[str, np.ndarray]]) -> Figure:
         ax.set_ylim(bottom=0)
     plots.legend(axes[0])
     return figure
+
+
+def _legend_above(ax) -> None:
+    plots.legend(ax, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _shade_context(ax) -> None:

@@ -79,22 +79,25 @@ def video(
     return np.concatenate(parts, axis=1)
 
 
-def strip(rows: Mapping[str, np.ndarray], context: int) -> np.ndarray:
+def strip(
+    rows: Mapping[str, np.ndarray], context: int, every: int = 1
+) -> np.ndarray:
     """Time from left to right, one sequence below the other.
 
     Args:
         rows: Float [B, T, H, W, 3] in [0, 1] by name, the truth first; all of
             the first sequence come before those of the second.
         context: See `video`.
+        every: Shows steps 0, `every`, 2 * `every`, ...
 
     Returns:
-        uint8 [B * rows * (H + 4), T * (W + 4), 3].
+        uint8 [B * rows * (H + 4), T' * (W + 4), 3] for T' steps.
     """
     count = len(next(iter(rows.values())))
     parts = []
     for i in range(count):
         one = {name: images[i : i + 1] for name, images in rows.items()}
-        frames = video(one, context, enlarge=1)
+        frames = video(one, context, enlarge=1)[::every]
         T, H, W, C = frames.shape
         parts.append(frames.transpose(1, 0, 2, 3).reshape(H, T * W, C))
     return np.concatenate(parts, axis=0)

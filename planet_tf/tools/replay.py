@@ -95,6 +95,10 @@ class Replay:
         """Number of episodes of one task."""
         return self._count[task]
 
+    def longest(self, task: str) -> int:
+        """Rows of the longest episode of one task; 0 without any."""
+        return max(map(_rows, self._of(task)), default=0)
+
     def agent_steps(self, task: str) -> int:
         """Decisions in these; times action repeat, simulator steps."""
         return self._steps[task]
@@ -188,11 +192,7 @@ class Replay:
         # Deviates from planet: the original's loader works on whole passes of
         # 1000 chunks and notices new episodes up to 30 updates late; here they
         # are in the next batch.
-        episodes = [
-            episode
-            for episode, name in zip(self._episodes, self._tasks, strict=True)
-            if task in (None, name)
-        ]
+        episodes = self._of(task)
         self._require(episodes, length, keys)
 
         def draw(update: int) -> Batch:
@@ -200,6 +200,11 @@ class Replay:
             return _sample(episodes, rng, batch, length, keys)
 
         return _ahead(draw, range(first, first + count))
+
+    def _of(self, task: str | None) -> list[Episode]:
+        """The episodes of a task, or all."""
+        pairs = zip(self._episodes, self._tasks, strict=True)
+        return [episode for episode, name in pairs if task in (None, name)]
 
     def _hold(self, episode: Episode, task: str) -> None:
         self._episodes.append(episode)
@@ -211,7 +216,7 @@ class Replay:
         self, episodes: list[Episode], length: int, keys: Sequence[str]
     ) -> None:
         """Raises unless chunks of this kind can be drawn."""
-        longest = max((len(e["reward"]) for e in episodes), default=0)
+        longest = max(map(_rows, episodes), default=0)
         if longest < length:
             # Deviates from planet: the original waits forever here.
             raise ValueError(
@@ -239,6 +244,10 @@ class Replay:
                     f"rows of {key} have shape {shape}, but {like} in the "
                     "other episodes"
                 )
+
+
+def _rows(episode: Episode) -> int:
+    return len(episode["reward"])
 
 
 def memory_when_full(episodes: int, length: int) -> int:

@@ -55,7 +55,11 @@ def encode_mp4(frames: np.ndarray, fps: float = 20) -> bytes:
 
 
 def write_videos(
-    path: pathlib.Path, frames: np.ndarray, fps: float = 20, scale: int = 1
+    path: pathlib.Path,
+    frames: np.ndarray,
+    fps: float = 20,
+    scale: int = 1,
+    tolerance: int = 0,
 ) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes the same frames as a GIF and as an MP4.
 
@@ -65,6 +69,7 @@ def write_videos(
         fps: Frames per second, 1 to 50.
         scale: Every pixel becomes a square of this size, so that 64 pixels
             can be seen.
+        tolerance: Of the GIF, see `encode_gif`.
 
     Returns:
         The two files.
@@ -76,8 +81,10 @@ def write_videos(
     frames = upscale(frames, scale)
     files = (path.with_name(f"{path.name}.{kind}") for kind in ("gif", "mp4"))
     gif, mp4 = files
-    for target, encode in ((gif, encode_gif), (mp4, encode_mp4)):
-        data = encode(frames, fps)
+    for target, data in (
+        (gif, encode_gif(frames, fps, tolerance)),
+        (mp4, encode_mp4(frames, fps)),
+    ):
         with atomic_write(target) as file:
             file.write(data)
     return gif, mp4
