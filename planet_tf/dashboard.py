@@ -11,7 +11,7 @@ from planet_tf.config import Config
 from planet_tf.tools.summaries import Logger
 
 # Charts of the Custom Scalars tab: title -> regular expressions of tags.
-_CHARTS = {
+CHARTS = {
     "Does it learn?": {
         "Return of an episode": [r"(train|test)/score$"],
         "Return by task": [r"(train|test)/return_"],
@@ -137,7 +137,7 @@ def _layout() -> layout_pb2.Layout:
                     for name, tags in charts.items()
                 ],
             )
-            for title, charts in _CHARTS.items()
+            for title, charts in CHARTS.items()
         ]
     )
 
