@@ -1,13 +1,34 @@
 """From a Config to the parts of an agent; for the entry points alone."""
 
-from planet_tf.config import Config
+from planet_tf.collects import Collect
+from planet_tf.config import Config, ConfigError
+from planet_tf.control.environments import Spec
 from planet_tf.control.mpc_agent import MPCAgent
 from planet_tf.models.drnn import DRNN
 from planet_tf.models.rssm import RSSM
 from planet_tf.models.ssm import SSM
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
-from planet_tf.networks.conv_ha import Decoder, Encoder
+from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+
+
+def check_worlds(config: Config, specs: dict[str, Spec]) -> None:
+    """What the flags alone do not tell.
+
+    Args:
+        config: The run's.
+        specs: Of its worlds, by task.
+
+    Raises:
+        ConfigError: One agent cannot learn in these worlds.
+    """
+    for task, spec in specs.items():
+        image = spec.observations.get("image")
+        if image != IMAGE_SHAPE:
+            raise ConfigError(
+                f"--tasks: the image of {task} has shape {image}, the model "
+                f"sees {IMAGE_SHAPE}"
+            )
 
 
 def world_model(
@@ -24,7 +45,8 @@ def world_model(
             `state_diagnostics`, which predicts all but the image.
 
     Raises:
-        ValueError: `state_diagnostics` without anything to predict.
+        ConfigError: `state_diagnostics` without anything to predict, or
+            `gradient_heads` that there are not.
     """
     encoder = Encoder(config.conv_depth)
     dynamics = _dynamics(config, action_dim, encoder.embed_size)
@@ -48,8 +70,16 @@ def world_model(
             if name != "image"
         }
         if not diagnostics:
-            raise ValueError(
-                "--state_diagnostics: this world shows nothing but images"
+            raise ConfigError(
+                f"--state_diagnostics: {config.tasks[0]} shows nothing but "
+                "images"
+            )
+    known = ("image", "reward", *diagnostics)
+    for name in config.gradient_heads:
+        if name not in known:
+            raise ConfigError(
+                f"--gradient_heads: there is no head {name!r}, only "
+                f"{', '.join(known)}"
             )
     return WorldModel(
         dynamics,
@@ -57,6 +87,7 @@ def world_model(
         Decoder(size, config.conv_depth),
         head("reward", ()),
         diagnostics=diagnostics,
+        gradient_heads=config.gradient_heads,
         image_bits=config.image_bits,
         mean_only=config.mean_only,
         image_scale=config.image_loss_scale,
@@ -103,16 +134,19 @@ def agent(
     config: Config,
     model: WorldModel,
     action_dim: int,
+    collect: Collect | None = None,
     *,
     record: bool = False,
 ) -> MPCAgent:
-    """The planning agent, without exploration noise."""
+    """The planning agent, of a collector or the run's, without noise."""
+    collect = config.collector(collect or Collect())
+    horizon, amount, topk, iterations = collect.planner
     return MPCAgent(
         model,
         action_dim,
-        horizon=config.planner_horizon,
-        candidates=config.planner_amount,
-        elites=config.planner_topk,
-        iterations=config.planner_iterations,
+        horizon=horizon,
+        candidates=amount,
+        elites=topk,
+        iterations=iterations,
         record=record,
     )

@@ -10,34 +10,25 @@ original's counter: one update advances it by the batch size, see
 """
 
 import dataclasses
-import difflib
 import logging
-import math
 import os
 import pathlib
-import types
-from collections.abc import Callable
+import sys
 from typing import Any
 
 import yaml
 from absl import flags
 
-from planet_tf.control.tasks import EPISODE_FRAMES, get_task
+from planet_tf.collects import Collect, without_ignored
+from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, get_task
+from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
+from planet_tf.tools.parameters import param
+from planet_tf.training.schedule import CONTEXT
 
 
-def param(default, help: str, valid: str = ""):
-    """A field of Config.
-
-    Args:
-        default: Value in the `default` preset.
-        help: Text of its flag.
-        valid: Bounds such as "> 0" or ">= 1, <= 8", or choices such as
-            "rssm | ssm"; shown in the help and enforced by `validate`.
-    """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "valid": valid}
-    )
+class ConfigError(ValueError):
+    """A value that cannot work, found out in the worlds that it is for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +104,10 @@ class Config:
         False, "In drnn, the decoder reads the action."
     )
 
+    gradient_heads: tuple[str, ...] = param(
+        ("image", "reward"),
+        "Heads whose loss trains encoder and dynamics too.",
+    )
     state_diagnostics: bool = param(
         False,
         "Train heads that read the simulator's state from the latent "
@@ -179,6 +174,15 @@ class Config:
     action_noise_min: float = param(
         0.0, "Least factor on exploration noise.", ">= 0"
     )
+    train_collects: tuple[Collect, ...] = param(
+        (Collect(),),
+        "Who collects episodes to train on: a YAML list, as in "
+        "[{batch_size: 4, every: 1000}]; names are those of `Collect` in "
+        "collects.py.",
+    )
+    test_collects: tuple[Collect, ...] = param(
+        (Collect(),), "Likewise, who plays in tests; the first has the score."
+    )
     planner_horizon: int = param(
         12, "Decisions the planner looks ahead.", ">= 1"
     )
@@ -198,6 +202,11 @@ class Config:
         "Filters of the first convolution; all others scale with it.",
         ">= 1",
     )
+    deterministic: bool = param(
+        False,
+        "The same run bit by bit on the same machine, however often it is "
+        "stopped and resumed; slower on GPUs.",
+    )
     histograms: bool = param(
         False,
         "Show in TensorBoard how weights, data and entropies are distributed.",
@@ -212,6 +221,44 @@ class Config:
         "Correlation of neighbouring actions in seed episodes.",
         ">= 0, < 1",
     )
+
+    def collector(self, collect: Collect, split: str = "test") -> Collect:
+        """The same with the run's parameters for all that it leaves open.
+
+        Args:
+            collect: A collector.
+            split: "train" or "test", which explores only if told to.
+        """
+        train = split == "train"
+        run = {
+            "after": self.collect_every,
+            "every": self.collect_every,
+            "action_noise": self.train_action_noise if train else 0.0,
+            "action_noise_ramp": self.action_noise_ramp,
+            "action_noise_min": self.action_noise_min,
+            "horizon": self.planner_horizon,
+            "amount": self.planner_amount,
+            "topk": self.planner_topk,
+            "iterations": self.planner_iterations,
+        }
+        left_open = {
+            k: v for k, v in run.items() if getattr(collect, k) is None
+        }
+        return dataclasses.replace(collect, **left_open)
+
+    def collectors(self, split: str) -> dict[str, Collect]:
+        """The complete collectors of "train" or "test".
+
+        They go by what their metrics begin with: `train` for the first, and
+        `train_<name>` for others.
+        """
+        given = getattr(self, f"{split}_collects")
+        return {
+            f"{split}_{collect.name}" if i else split: self.collector(
+                collect, split
+            )
+            for i, collect in enumerate(given)
+        }
 
 
 PRESETS = {
@@ -274,14 +321,12 @@ IGNORED: dict[str, tuple[str, tuple | None]] = {
     "network": ("it is the only one", ("conv_ha",)),
     "planner": ("it is the only one", ("cem",)),
     "collect_objective": ("it is the only one", ("reward",)),
-    "gradient_heads": ("both always train the model", (["image", "reward"],)),
-    "train_collects": (
-        "use collect_every, train_action_noise and planner_horizon",
-        ([{}],),
-    ),
-    "test_collects": ("use planner_horizon", ([{}],)),
     "checkpoint_every": ("checkpoints are written more often here", None),
 }
+
+
+# Options of one kind of model alone, beside those that begin with its name.
+_ONLY = {"model_layers": "rssm", "future_rnn": "rssm"}
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -313,13 +358,38 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
             )
         else:
             flags.DEFINE(
-                _Parser(_CONVERT[field.type]),
+                parameters.Parser(field.type),
                 field.name,
                 field.default,
                 help,
                 flag_values=values,
-                serializer=_Serializer(),
+                serializer=parameters.Serializer(),
             )
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Reads a command line; a parser for `absl.app.run`.
+
+    A flag that is unknown or cannot be read ends the program in one line.
+
+    Returns:
+        What is left of the arguments.
+    """
+    try:
+        return flags.FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        known = flags.FLAGS.get_key_flags_for_module(arguments[0])
+        known = sorted(flag.name for flag in known)
+        name = error.flagname.removeprefix("no")
+        message = (
+            f"There is no flag --{error.flagname}"
+            f"{parameters.suggestion(name, known)} "
+            f"All flags: {', '.join(known)}"
+        )
+    except flags.Error as error:
+        message = str(error)
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
@@ -338,17 +408,8 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
             "--params must be a dictionary such as '{batch_shape: [50, 50]}', "
             f"not {values['params'].value!r}"
         )
-    for name in [name for name in params if name in IGNORED]:
-        value = params.pop(name)
-        reason, accepted = IGNORED[name]
-        if accepted is not None and value not in accepted:
-            choice = " or ".join(str(x) for x in accepted)
-            raise ValueError(
-                f"--params: {name}={value} is not available, only {choice}: "
-                f"{reason}"
-            )
-        logging.warning("--params: %s has no effect: %s.", name, reason)
-    given = _converted(params, "--params")
+    params = without_ignored(params, IGNORED, "--params")
+    given = parameters.converted(Config, params, "--params")
     given.update(
         {name: values[name].value for name in _FIELDS if values[name].present}
     )
@@ -358,6 +419,14 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
         given["tasks"] = (values["task"].value,)
     config = dataclasses.replace(PRESETS[values["config"].value], **given)
     validate(config)
+    for collect in config.test_collects:
+        for name in ("after", "every", "until"):
+            if getattr(collect, name) not in (None, -1):
+                logging.warning(
+                    "--test_collects: %s has no effect: every collector "
+                    "plays in every test.",
+                    name,
+                )
     return config
 
 
@@ -366,19 +435,11 @@ def validate(config: Config) -> None:
 
     The message names the flag, its value, and what would be valid.
     """
-    for name, field in _FIELDS.items():
-        valid, value = field.metadata["valid"], getattr(config, name)
-        if value is not None and not _is_valid(value, valid):
-            raise ValueError(f"--{name}={value}: must be {valid}")
+    parameters.check(config, "--")
     batch, length = config.batch_shape
     _require(
         batch >= 1 and length >= 2,
         f"--batch_shape={batch},{length}: needs at least 1 chunk of 2 rows",
-    )
-    scales = ("image_loss_scale", "reward_loss_scale", "divergence_scale")
-    _require(
-        any(getattr(config, name) for name in scales),
-        f"--{', --'.join(scales)}: one of them must not be 0",
     )
     _require(config.tasks, "--tasks: needs at least one task")
     try:
@@ -390,13 +451,9 @@ def validate(config: Config) -> None:
         f"--tasks={','.join(config.tasks)}: names a task twice",
     )
     for name, task in tasks.items():
-        repeat = config.action_repeat or task.action_repeat
-        rows = EPISODE_FRAMES // repeat + 1
-        _require(
-            length <= rows,
-            f"--batch_shape={batch},{length}: an episode of {name} has only "
-            f"{rows} rows at an action repeat of {repeat}",
-        )
+        if task.domain in SUITE:  # Only the world knows about others.
+            repeat = config.action_repeat or task.action_repeat
+            check_length(config, name, EPISODE_FRAMES // repeat)
     _require(
         config.planner_topk <= config.planner_amount,
         f"--planner_topk={config.planner_topk}: must be at most "
@@ -410,9 +467,86 @@ def validate(config: Config) -> None:
         f"--overshooting_scale={config.overshooting_scale}",
     )
     _require(
+        config.overshooting_scale or not config.overshooting_distance,
+        f"--overshooting_distance={config.overshooting_distance}: has no "
+        "effect without --overshooting_scale",
+    )
+    _validate_model(config)
+    for split in ("train", "test"):
+        _validate_collectors(config, split)
+
+
+def _validate_model(config: Config) -> None:
+    """Heads, what trains them, and options of another model."""
+    _require(
         not config.state_diagnostics or len(config.tasks) == 1,
         "--state_diagnostics: needs a single task, because several share "
         "nothing but images",
+    )
+    others = set(config.gradient_heads) - {"image", "reward"}
+    _require(
+        config.state_diagnostics or not others,
+        f"--gradient_heads={','.join(config.gradient_heads)}: only image and "
+        "reward without --state_diagnostics",
+    )
+    scales = {"divergence_scale", "global_div_scale"}
+    scales |= {f"{name}_loss_scale" for name in config.gradient_heads}
+    scales &= set(_FIELDS)
+    _require(
+        others or any(getattr(config, name) for name in scales),
+        f"--{', --'.join(sorted(scales))}: one of them must not be 0, or "
+        "nothing trains the model",
+    )
+    for name, field in _FIELDS.items():
+        model = _ONLY.get(name, "drnn" if name.startswith("drnn_") else None)
+        _require(
+            model in (None, config.model)
+            or getattr(config, name) == field.default,
+            f"--{name}={getattr(config, name)}: has no effect with "
+            f"--model={config.model}, only with {model}",
+        )
+
+
+def _validate_collectors(config: Config, split: str) -> None:
+    """Each on its own, and their names together."""
+    collectors = config.collectors(split).values()
+    flag = f"--{split}_collects"
+    names = [it.name for it in getattr(config, f"{split}_collects")]
+    _require(
+        names or split == "train",
+        f"{flag}: needs at least one collector, whose return is the score",
+    )
+    _require(
+        len(set(names)) == len(names),
+        f"{flag}: each needs a `name` of its own, not {', '.join(names)}",
+    )
+    for it in collectors:
+        parameters.check(it, f"{flag}: {it.name}: ")
+        _require(
+            it.topk <= it.amount,
+            f"{flag}: {it.name}: topk={it.topk}: must be at most "
+            f"amount={it.amount}",
+        )
+        _require(
+            split == "test" or it.until <= 0 or it.until > it.after,
+            f"{flag}: {it.name}: until={it.until}: must be more than "
+            f"after={it.after}, or it never collects",
+        )
+
+
+def check_length(config: Config, task: str, decisions: int) -> None:
+    """Raises ValueError if an episode is too short for a chunk."""
+    batch, length = config.batch_shape
+    repeat = config.action_repeat or get_task(task).action_repeat
+    _require(
+        decisions >= CONTEXT,
+        f"--action_repeat={repeat}: an episode of {task} has only "
+        f"{decisions + 1} rows then, and tests predict from {CONTEXT} on",
+    )
+    _require(
+        length <= decisions + 1,
+        f"--batch_shape={batch},{length}: an episode of {task} has only "
+        f"{decisions + 1} rows at an action repeat of {repeat}",
     )
 
 
@@ -422,10 +556,7 @@ def save(config: Config, path: str | os.PathLike) -> None:
     Raises:
         OSError: Naming the file.
     """
-    values = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(config).items()
-    }
+    values = {name: parameters.plain(getattr(config, name)) for name in _FIELDS}
     with atomic_write(path) as file:
         file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
@@ -443,138 +574,24 @@ def load(path: str | os.PathLike) -> Config:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is not a dictionary of parameters")
-    return dataclasses.replace(Config(), **_converted(values, str(path)))
+    return dataclasses.replace(
+        Config(), **parameters.converted(Config, values, str(path))
+    )
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """One line "name: old -> new" for every field that differs."""
     pairs = ((name, getattr(old, name), getattr(new, name)) for name in _FIELDS)
-    return [f"{name}: {a} -> {b}" for name, a, b in pairs if a != b]
+    return [
+        f"{name}: {parameters.plain(a)} -> {parameters.plain(b)}"
+        for name, a, b in pairs
+        if a != b
+    ]
 
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+_FIELDS = parameters.fields(Config)
 
 
 def _require(condition: Any, message: str) -> None:
     if not condition:
         raise ValueError(message)
-
-
-def _is_valid(value: Any, valid: str) -> bool:
-    """Whether bounds such as ">= 0, < 1" or choices "a | b" allow a value."""
-    if not valid:
-        return True
-    if "|" in valid:
-        return value in valid.split(" | ")
-    checks = {
-        ">": lambda limit: value > limit,
-        ">=": lambda limit: value >= limit,
-        "<": lambda limit: value < limit,
-        "<=": lambda limit: value <= limit,
-    }
-    bounds = (bound.split() for bound in valid.split(", "))
-    return all(checks[sign](float(limit)) for sign, limit in bounds)
-
-
-def _converted(values: dict, source: str) -> dict:
-    """Casts values to the types of their fields; names the source in errors."""
-    result = {}
-    for name, value in values.items():
-        if name not in _FIELDS:
-            close = difflib.get_close_matches(str(name), _FIELDS, n=3)
-            hint = f"; did you mean {' or '.join(close)}?" if close else "."
-            raise ValueError(
-                f"{source}: there is no parameter {name!r}{hint} "
-                f"All parameters: {', '.join(_FIELDS)}"
-            )
-        try:
-            result[name] = _CONVERT[_FIELDS[name].type](value)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source}: {name}: {error}") from error
-    return result
-
-
-def _float(value) -> float:
-    """Accepts strings too, as YAML 1.1 reads `1e-3` as one."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number")
-    return number
-
-
-def _integer(value) -> int:
-    """Accepts 5e7, as the original's defaults are written."""
-    if not _float(value).is_integer():
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(_float(value))
-
-
-def _optional_float(value) -> float | None:
-    if value is None or str(value).lower() in ("none", "null"):
-        return None
-    return _float(value)
-
-
-def _boolean(value) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")
-    return value
-
-
-def _text(value) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a name")
-    return value
-
-
-def _items(value) -> list:
-    """A list, from a flag's text or as it is."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{value!r} is not a list")
-    return list(value)
-
-
-def _names(value) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _items(value))
-
-
-def _shape(value) -> tuple[int, int]:
-    items = tuple(_integer(item) for item in _items(value))
-    if len(items) != 2:
-        raise ValueError(f"{value!r} is not a pair such as 50,50")
-    return items
-
-
-_CONVERT: dict[type | types.UnionType | types.GenericAlias, Callable] = {
-    bool: _boolean,
-    int: _integer,
-    float: _float,
-    float | None: _optional_float,
-    str: _text,
-    tuple[str, ...]: _names,
-    tuple[int, int]: _shape,
-}
-
-
-class _Parser(flags.ArgumentParser):
-    """Reads a flag the way a value in `--params` is read."""
-
-    syntactic_help = ""
-
-    def __init__(self, convert: Callable):
-        super().__init__()
-        self.parse = convert
-
-
-class _Serializer(flags.ArgumentSerializer):
-    """Shows a flag's default the way one would type it."""
-
-    def serialize(self, value) -> str:
-        if isinstance(value, tuple):
-            return ",".join(str(item) for item in value)
-        return str(value).lower() if value is None else str(value)

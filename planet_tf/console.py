@@ -28,12 +28,12 @@ def introduction(
     config: Config,
     schedule: Schedule,
     model: WorldModel,
-    workers: dict[str, Worker],
+    workers: dict[str, list[Worker]],
     updates: int,
 ) -> str:
     """What is about to run, on what, and what it will take."""
     lines = []
-    for task, worker in workers.items():
+    for task, (worker, *_) in workers.items():
         spec = worker.spec
         lines.append(
             f"{task}: {spec.episode_length} decisions an episode, "
@@ -45,17 +45,22 @@ def introduction(
         f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
     )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
+    specs = [worker.spec for worker, *_ in workers.values()]
     tests = schedule.total_updates // schedule.epoch_updates
-    held_out = (tests + config.num_seed_episodes) * len(config.tasks)
-    played = _episodes(config, schedule)
-    length = max(w.spec.episode_length for w in workers.values())
+    held_out = config.num_seed_episodes + tests * sum(
+        it.batch_size for it in config.collectors("test").values()
+    )
+    held_out *= len(config.tasks)
+    played = sum(_episodes(config, schedule).values())
+    played += config.num_seed_episodes * len(config.tasks)
+    length = max(spec.episode_length for spec in specs)
     lines.append(
         f"Run: {schedule.total_updates:,} updates and {played:,} episodes, "
         f"and {held_out:,} to test on; images in memory at its end: "
         f"{memory_when_full(played + held_out, length) / 2**30:.2f} GiB"
     )
     if not gpus:
-        action_dim = max(w.spec.action_dim for w in workers.values())
+        action_dim = max(spec.action_dim for spec in specs)
         hours = _cpu_hours(config, schedule, action_dim, length)
         hours *= 1 - updates / schedule.total_updates
         hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
@@ -68,13 +73,10 @@ def introduction(
     return "\n".join(lines)
 
 
-def seed_line(split: str, played: dict[str, Episode]) -> str:
-    """One line for one seed episode of every task."""
-    returns = ", ".join(
-        f"{task} {episode_return(episode):.0f}"
-        for task, episode in played.items()
-    )
-    return f"{split} seed episode, return: {returns}"
+def seed_line(split: str, task: str, played: list[Episode]) -> str:
+    """One line for seed episodes played side by side."""
+    returns = ", ".join(f"{episode_return(episode):.0f}" for episode in played)
+    return f"{split} seed episode, return: {task} {returns}"
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
@@ -113,11 +115,15 @@ def line(
     return "  ".join(parts)
 
 
-def _episodes(config: Config, schedule: Schedule) -> int:
-    """Training episodes at the end of the run."""
-    after_first = (schedule.total_updates - 1) * config.batch_shape[0]
-    rounds = after_first // config.collect_every + config.num_seed_episodes
-    return rounds * len(config.tasks)
+def _episodes(config: Config, schedule: Schedule) -> dict[str, int]:
+    """Episodes that each collector adds to the training data by the end."""
+    last = schedule.collect_step(schedule.total_updates)
+    return {
+        name: len(config.tasks)
+        * collect.batch_size
+        * collect.interval.count(last, schedule.batch)
+        for name, collect in config.collectors("train").items()
+    }
 
 
 def _cpu_hours(
@@ -140,12 +146,11 @@ def _cpu_hours(
     update = flops.update_flops(
         *config.batch_shape, config.conv_depth, action_dim, **sizes
     )
-    plan = flops.plan_flops(
-        config.planner_amount,
-        config.planner_iterations,
-        config.planner_horizon,
-        action_dim,
-        **sizes,
-    )
-    plans = _episodes(config, schedule) * length
-    return (schedule.total_updates * update + plans * plan) / rate / 3600
+    total = schedule.total_updates * update
+    for name, episodes in _episodes(config, schedule).items():
+        it = config.collectors("train")[name]
+        plan = flops.plan_flops(
+            it.amount, it.iterations, it.horizon, action_dim, **sizes
+        )
+        total += episodes * length * plan
+    return total / rate / 3600

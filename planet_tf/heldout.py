@@ -6,6 +6,7 @@ Nothing in the run's folder is changed, so the run may still be going.
 import math
 
 from planet_tf import build
+from planet_tf.control.tasks import label
 from planet_tf.run_folder import Run
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
@@ -33,12 +34,13 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
     model = build.world_model(run.config, run.action_dim, run.observations)
     restore_weights(run.checkpoint, model)
     replay = Replay(run.logdir / "test_episodes", read_only=True)
-    lengths = [LENGTH, *map(replay.longest, run.config.tasks)]
+    tasks = [label(task) for task in run.config.tasks]
+    lengths = [LENGTH, *map(replay.longest, tasks)]
     if min(lengths) <= CONTEXT:
         raise ValueError(
             f"{run.logdir / 'test_episodes'} lacks held-out episodes of more "
             f"than {CONTEXT} rows for some of the tasks: "
-            f"{', '.join(run.config.tasks)}."
+            f"{', '.join(tasks)}."
         )
     count = math.ceil(sequences / _BATCH)
     return {
@@ -55,5 +57,5 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
             ),
             fold(seed, "holdout", 0),
         )
-        for task in run.config.tasks
+        for task in tasks
     }

@@ -18,18 +18,24 @@ _IN_DATA = 6
 _EVERY = 3  # Steps from one column of a strip to the next.
 
 
-def log_test(
+def log_episodes(
     log: Logger,
     counters: Mapping[str, int],
-    found: dict[str, Holdout],
-    played: dict[str, Episode],
+    name: str,
+    played: dict[str, list[Episode]],
 ) -> None:
-    """Shows test episodes and held-out predictions, by task.
+    """Shows the first episode of each task that collector `name` played."""
+    for task, (episode, *_) in played.items():
+        log.video(counters, f"{name}/{task}", episode["image"])
+
+
+def log_predictions(
+    log: Logger, counters: Mapping[str, int], found: dict[str, Holdout]
+) -> None:
+    """Shows predictions of held-out sequences, by task.
 
     Tags end in the task's name where a run has several.
     """
-    for task, episode in played.items():
-        log.video(counters, f"test/{task}", episode["image"])
     for task, result in found.items():
         end = f"_{task}" if len(found) > 1 else ""
         for name, frames in videos(result.predictions).items():

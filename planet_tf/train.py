@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import app, flags, logging
@@ -31,15 +31,15 @@ from planet_tf.control import rendering
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
-from planet_tf.control.tasks import get_task
-from planet_tf.control.workers import Worker
+from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import Schedule, noise_scale
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
-MAX_SKIPPED = 10  # Updates in a row without finite gradient end a run.
 
 
 def train(config: Config, logdir: pathlib.Path) -> None:
@@ -47,8 +47,9 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
     Raises:
         FloatingPointError: Loss or gradient stopped being finite.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was written.
+        KeyboardInterrupt: Of the signal handler; a checkpoint was written.
         OSError: The disk is full, or not writable.
+        ConfigError: The worlds are not such as `config` needs.
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
@@ -57,51 +58,89 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         from planet_tf import build, console, dashboard, pictures
         from planet_tf.tools.summaries import Logger
-        from planet_tf.training.checkpoint import Checkpoint, Position
+        from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout, merged
+        from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
     started = time.time()
     timers = Timers()
     with contextlib.ExitStack() as stack:
-        # The worlds, and what was recorded in them.
+        # The worlds, as many as are ever played side by side.
+        collects = {x: config.collectors(x) for x in ("train", "test")}
+        everyone = [*collects["train"].values(), *collects["test"].values()]
+        side_by_side = max(collect.batch_size for collect in everyone)
         workers = {
-            task: stack.enter_context(worker(config, task))
+            label(task): [
+                stack.enter_context(worker(config, task))
+                for _ in range(side_by_side)
+            ]
             for task in config.tasks
         }
-        replay = Replay(logdir / "train_episodes")
-        test_replay = Replay(logdir / "test_episodes")
-        collector = Collector("train", workers, replay, config.seed, timers)
-        tester = Collector("test", workers, test_replay, config.seed, timers)
 
         # The model, what trains it, and the agent that plans in it.
-        specs = [worker.spec for worker in workers.values()]
+        specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
+        build.check_worlds(config, dict(zip(workers, specs, strict=True)))
         model = build.world_model(config, action_dim, specs[0].observations)
         keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
-        agent = build.agent(config, model, action_dim)
 
-        # Where the run stands, and what is due when.
+        # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
             logdir / "checkpoints", model, learner.optimizer
         )
-        updates, seconds, due = first = checkpoint.restore() or Position()
+        first = checkpoint.restore() or Position()
+        updates, losses, best = first.updates, [*first.losses], first.best_score
+        replay, test_replay = (
+            Replay(logdir / f"{split}_episodes", end, workers)
+            for split, end in (
+                ("train", first.train_episodes),
+                ("test", first.test_episodes),
+            )
+        )
         schedule = Schedule(
             config.train_steps,
             config.test_steps,
             config.batch_shape[0],
-            config.collect_every,
             config.max_steps,
+            {k: c.interval for k, c in collects["train"].items()},
         )
+
+        # Who plays, into which replay, with which agent.
+        collectors = {
+            split: Collector(split, workers, into, config.seed, timers)
+            for split, into in (("train", replay), ("test", test_replay))
+        }
+        # Collectors that plan alike share an agent, which is compiled once.
+        agents = {
+            collect.planner: build.agent(config, model, action_dim, collect)
+            for collect in everyone
+        }
+
+        def play(split: str, name: str) -> dict[str, list[Episode]]:
+            """Episodes of every task, played by a collector."""
+            collect = collects[split][name]
+            agent = agents[collect.planner]
+            agent.action_noise = collect.action_noise * noise_scale(
+                schedule.collect_step(updates),
+                collect.action_noise_ramp,
+                collect.action_noise_min,
+            )
+            with memory_for("planning", "planner_amount", "planner_horizon"):
+                return collectors[split].play(
+                    agent, progress.played, collect.batch_size
+                )
+
         configs.save(config, logdir / "config.yaml")
-        # A line of work that is still due may have been written already.
-        log = stack.enter_context(Logger(logdir, updates - due))
+        log = stack.enter_context(Logger(logdir, updates - len(losses)))
         dashboard.introduce(log, config)
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
@@ -110,61 +149,72 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             console.introduction(config, schedule, model, workers, updates)
         )
 
-        for source in (collector, tester):
-            random = RandomActions(action_dim, config.seed_action_correlation)
-            for _ in range(source.missing(config.num_seed_episodes)):
-                played = source.play(random, progress.played)
-                progress.write(console.seed_line(source.name, played))
+        random = RandomActions(action_dim, config.seed_action_correlation)
+        for split, source in collectors.items():
+            for task in source.missing(config.num_seed_episodes):
+                played = source.play_task(task, random, progress.played, 1)
+                progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
 
-        def save() -> None:
-            passed = seconds + time.time() - started
-            checkpoint.save(Position(updates, passed, due))
+        # Until a round is over, a checkpoint points into its updates.
+        recorded = (replay.next_index, test_replay.next_index)
 
-        stack.enter_context(_saved_on_failure(save))
-        while due or updates < schedule.total_updates:
-            metrics, curves = {}, {}
-            if not due:
-                stop = schedule.next_stop(updates)
-                losses = []
-                for batch in _waiting(
-                    replay.batches(
-                        updates,
-                        stop - updates,
-                        *config.batch_shape,
-                        config.seed,
-                        keys,
-                    ),
-                    timers,
+        def position() -> Position:
+            values = [{k: float(v) for k, v in x.items()} for x in losses]
+            passed = first.seconds + time.time() - started
+            return Position(updates, passed, values, *recorded, best)
+
+        saver = stack.enter_context(Saver(checkpoint, position))
+        if first.train_episodes is None:
+            saver.save()
+        skipped = SkippedUpdates(
+            lambda update: replay.chunks(
+                update, *config.batch_shape, config.seed
+            )
+        )
+        # Each turn is a round. What a resumed run has done of it is in
+        # `losses`.
+        while (start := updates - len(losses)) < schedule.total_updates:
+            stop = schedule.next_stop(start)
+            for batch in _waiting(
+                replay.batches(
+                    updates,
+                    stop - updates,
+                    *config.batch_shape,
+                    config.seed,
+                    keys,
+                ),
+                timers,
+            ):
+                with (
+                    timers("update"),
+                    memory_for("an update", "batch_shape"),
+                    undisturbed(),
                 ):
-                    with timers("update"):
-                        noise = tf.constant(
-                            fold(config.seed, "update", updates)
-                        )
-                        losses.append(learner.update(batch, noise))
-                        updates += 1
-                        if updates == stop:  # An accelerator runs behind.
-                            losses[-1]["loss"].numpy()
-                    progress.advance(losses[-1], timers)
-                metrics = _mean(losses, updates)
-                due = True
+                    noise = tf.constant(fold(config.seed, "update", updates))
+                    losses.append(learner.update(batch, noise))
+                    updates += 1
+                    if updates == stop:  # An accelerator runs behind.
+                        losses[-1]["loss"].numpy()
+                progress.advance(losses[-1], timers)
+                saver.save_if_due()
+            skipped.check(updates, losses)
+            metrics, curves = _mean(losses), {}
 
-            if schedule.collect_due(updates):
-                agent.action_noise = config.train_action_noise * noise_scale(
-                    schedule.collect_step(updates),
-                    config.action_noise_ramp,
-                    config.action_noise_min,
-                )
-                played = collector.play(agent, progress.played)
-                metrics |= _returns("train", played)
+            for name in schedule.collect_due(updates):
+                metrics |= _returns(name, play("train", name))
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
-                agent.action_noise = 0.0
-                # Deviates from planet: one episode of each task, however many
-                # batches `test_steps` asks for.
-                played = tester.play(agent, progress.played)
-                with timers("evaluate"):
+                # Deviates from planet: every collector plays once, however
+                # many batches `test_steps` asks for.
+                shown = schedule.pictures_due(updates)
+                for name in collects["test"]:
+                    played = play("test", name)
+                    metrics |= _returns(name, played)
+                    if shown:
+                        pictures.log_episodes(log, counters, name, played)
+                with timers("evaluate"), memory_for("a test", "batch_shape"):
                     found = {
                         task: holdout(
                             model,
@@ -179,20 +229,27 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                             ),
                             fold(config.seed, "holdout", updates),
                         )
-                        for task in config.tasks
+                        for task in workers
                     }
                     scores, curves = merged(found)
-                    if schedule.pictures_due(updates):
-                        pictures.log_test(log, counters, found, played)
-                        if config.histograms:
-                            pictures.log_histograms(log, counters, found, model)
-                metrics |= _returns("test", played) | scores
+                    metrics |= scores
+                    if shown:
+                        pictures.log_predictions(log, counters, found)
+                    if shown and config.histograms:
+                        pictures.log_histograms(log, counters, found, model)
 
             metrics |= timers.summary()
-            metrics["time/total"] = seconds + time.time() - started
-            log.scalars(counters, metrics, curves)
-            due = False
-            save()
+            metrics["time/total"] = first.seconds + time.time() - started
+            with undisturbed():
+                log.scalars(counters, metrics, curves)
+                losses = []
+                recorded = (replay.next_index, test_replay.next_index)
+                if schedule.test_due(updates):
+                    score = _mean_score(metrics, collects["test"])
+                    if score >= best:
+                        best = score
+                        checkpoint.save(position(), best=True)
+                saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
             left = pace * (schedule.total_updates - updates)
@@ -227,6 +284,8 @@ def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
         render_quality=config.render_quality,
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
+        # Chunks to train on and held-out sequences have to fit in.
+        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
     )
     return contextlib.closing(Worker(constructor))
 
@@ -242,38 +301,38 @@ def _waiting(batches: Iterable, timers: Timers) -> Iterator:
         yield batch
 
 
-def _mean(losses: list[dict], updates: int) -> dict[str, float]:
-    """Means over the updates since the last log, by `train/<name>`.
-
-    Raises:
-        FloatingPointError: The last updates had no finite gradient.
-    """
+def _mean(losses: list[dict]) -> dict[str, float]:
+    """Means over the updates since the last log, by `train/<name>`."""
     values = {
         name: np.array([float(loss[name]) for loss in losses])
         for name in losses[0]
     }
     applied = values["skipped"] == 0
-    if not applied[-MAX_SKIPPED:].any():
-        raise FloatingPointError(
-            f"loss or gradient was not finite in the last "
-            f"{len(applied[-MAX_SKIPPED:])} updates before update {updates}. "
-            "The checkpoints are from before that. A lower "
-            "--main_learning_rate or --main_gradient_clipping usually helps."
-        )
-    means = {f"train/{k}": float(v[applied].mean()) for k, v in values.items()}
+    means = {
+        f"train/{name}": value[applied].mean() if applied.any() else np.nan
+        for name, value in values.items()
+    }
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
-def _returns(split: str, played: dict[str, Episode]) -> dict[str, float]:
-    """Returns by task, and their mean under the original's name `score`."""
-    returns = {k: episode_return(v) for k, v in played.items()}
-    scores = {f"{split}/return_{k}": v for k, v in returns.items()}
-    return {**scores, f"{split}/score": float(np.mean(list(returns.values())))}
+def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
+    """Mean returns by task, and their mean, the original's `score`."""
+    returns = {
+        task: float(np.mean([episode_return(episode) for episode in episodes]))
+        for task, episodes in played.items()
+    }
+    scores = {f"{name}/return_{task}": x for task, x in returns.items()}
+    return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
+
+
+def _mean_score(metrics: dict[str, float], names: Iterable[str]) -> float:
+    """What the best checkpoint is the best of."""
+    return float(np.mean([metrics[f"{name}/score"] for name in names]))
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
     """Episodes, decisions and simulator steps in the training data."""
-    steps = {task: replay.agent_steps(task) for task in config.tasks}
+    steps = {task: replay.agent_steps(label(task)) for task in config.tasks}
     repeats = {
         task: config.action_repeat or get_task(task).action_repeat
         for task in config.tasks
@@ -288,19 +347,6 @@ def _steps(config: Config, replay: Replay) -> dict[str, int]:
 def _rows(spec: Spec) -> int:
     """Rows of an episode: one more than decisions."""
     return spec.episode_length + 1
-
-
-@contextlib.contextmanager
-def _saved_on_failure(save: Callable[[], None]) -> Iterator[None]:
-    """Whatever ends a run, no update is lost; a second Ctrl-C ends at once."""
-    try:
-        yield
-    except FloatingPointError:
-        raise  # The last checkpoint is as good as these weights.
-    except BaseException:
-        with contextlib.suppress(OSError):  # Says less than the first error.
-            save()
-        raise
 
 
 def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
@@ -323,6 +369,24 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         )
     if differences:
         print("Changed:", *differences, sep="\n  ")
+
+
+def _try_worlds(config: Config) -> None:
+    """Makes the worlds of which nothing is known beforehand, once.
+
+    Raises:
+        ValueError: One cannot be made, or cannot be trained on; one line.
+    """
+    for task in config.tasks:
+        if get_task(task).domain in SUITE:
+            continue
+        try:
+            with worker(config, task) as world:
+                spec = world.spec
+        except WorkerError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"--task={task}: {reason}") from error
+        configs.check_length(config, task, spec.episode_length)
 
 
 @contextlib.contextmanager
@@ -358,6 +422,7 @@ def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
+        _try_worlds(config)
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
@@ -373,14 +438,21 @@ def main(argv: list[str]) -> None:
         f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"
     )
     print(how_to_look, flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Background jobs of a shell start with Ctrl-C ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         with keep:
-            rendering.choose_backend()
+            if any(get_task(task).domain in SUITE for task in config.tasks):
+                rendering.choose_backend()
             train(config, logdir)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)
-        sys.exit(130)
+        sys.exit(128 + error.args[0])
+    except configs.ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         with contextlib.suppress(OSError):
             (logdir / "error.txt").write_text(traceback.format_exc())
@@ -393,8 +465,17 @@ def main(argv: list[str]) -> None:
     print("Finished.\n" + how_to_look)
 
 
+def _stop(number: int, _: object) -> None:
+    """Ends a run in order; a second Ctrl-C ends it at once."""
+    # `timeout` and schedulers may send theirs twice.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
+
+
 def _default_logdir(config: Config) -> str:
-    name = "-".join([*config.tasks, flags.FLAGS.config, f"seed{config.seed}"])
+    tasks = map(label, config.tasks)
+    name = "-".join([*tasks, flags.FLAGS.config, f"seed{config.seed}"])
     return f"~/planet_tf/{name}"
 
 
@@ -418,6 +499,6 @@ def define_flags() -> None:
 if __name__ == "__main__":
     define_flags()
     try:
-        app.run(main)
+        app.run(main, flags_parser=configs.parse_flags)
     except KeyboardInterrupt:  # Before there was anything to save.
         sys.exit(130)

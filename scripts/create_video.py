@@ -15,57 +15,54 @@ import sys
 import numpy as np
 from absl import app, flags
 
+from planet_tf import config as configs
 from planet_tf import run_folder, train
 
-_LOGDIR = flags.DEFINE_string("logdir", None, "Folder of a run.")
-_OUT = flags.DEFINE_string(
-    "out", None, "Folder for the videos; <logdir>/predictions by default."
-)
-_CHECKPOINT = flags.DEFINE_integer(
-    "checkpoint", None, "Updates done at a checkpoint; the newest by default."
-)
-_SEQUENCES = flags.DEFINE_integer(
-    "sequences", 6, "Sequences side by side.", 1, 20
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Chooses the sequences.")
-_SCALE = flags.DEFINE_integer(
-    "scale",
-    None,
-    "Every pixel becomes a square of this size; 3 by default, or 2 with "
-    "several tasks.",
-    1,
-)
-_FPS = flags.DEFINE_float("fps", 10.0, "Frames per second.", 1, 50)
-
-_LETTERS = 8  # Pixels of a letter's size for each step of --scale.
+_LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
 
 
 def main(argv: list[str]) -> None:
     """Writes the videos, and says where they are."""
+    values = flags.FLAGS
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not _LOGDIR.value:
+        if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        run = run_folder.find(_LOGDIR.value, _CHECKPOINT.value)
-        files = _write(run)
+        run = run_folder.find(values.logdir, values.checkpoint)
+        out = pathlib.Path(values.out or run.logdir / "predictions")
+        files = write(
+            run,
+            out.expanduser(),
+            values.sequences,
+            values.seed,
+            values.scale,
+            values.fps,
+        )
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     print(f"Open-loop predictions after update {run.updates:,}:", *files)
 
 
-def _write(run: run_folder.Run) -> list[pathlib.Path]:
+def write(
+    run: run_folder.Run,
+    out: pathlib.Path,
+    sequences: int = 6,
+    seed: int = 0,
+    scale: int | None = None,
+    fps: float = 10,
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes GIF and MP4 into `out`, and returns them; see the flags."""
     # TensorFlow, which flags and a missing run need not wait for.
     with train.without_cuda_complaints():
         from planet_tf.heldout import predict
     from planet_tf.tools.video import write_videos
 
-    found = predict(run, _SEQUENCES.value, _SEED.value)
-    scale = _SCALE.value or (3 if len(found) == 1 else 2)
+    found = predict(run, sequences, seed)
+    scale = scale or (3 if len(found) == 1 else 2)
     frames = render({k: v.predictions for k, v in found.items()}, scale)
-    out = pathlib.Path(_OUT.value or run.logdir / "predictions").expanduser()
-    return [*write_videos(out / "open_loop", frames, _FPS.value, tolerance=9)]
+    return write_videos(out / "open_loop", frames, fps, tolerance=9)
 
 
 def render(found: dict, scale: int) -> np.ndarray:
@@ -90,5 +87,27 @@ def render(found: dict, scale: int) -> np.ndarray:
     return panels.with_captions(frames, captions, colors, letters)
 
 
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("logdir", None, "Folder of a run.")
+    flags.DEFINE_string(
+        "out", None, "Folder for the videos; <logdir>/predictions by default."
+    )
+    flags.DEFINE_integer(
+        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    )
+    flags.DEFINE_integer("sequences", 6, "Sequences side by side.", 1, 20)
+    flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)
+    flags.DEFINE_integer(
+        "scale",
+        None,
+        "Every pixel becomes a square of this size; 3 by default, or 2 with "
+        "several tasks.",
+        1,
+    )
+    flags.DEFINE_float("fps", 10, "Frames per second.", 1, 50)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    define_flags()
+    app.run(main, flags_parser=configs.parse_flags)

@@ -13,41 +13,34 @@ import sys
 
 from absl import app, flags
 
+from planet_tf import config as configs
 from planet_tf import run_folder, train
 from planet_tf.tools.files import atomic_write
-
-_LOGDIR = flags.DEFINE_string("logdir", None, "Folder of a run.")
-_OUT = flags.DEFINE_string(
-    "out", None, "Folder for the files; <logdir>/predictions by default."
-)
-_CHECKPOINT = flags.DEFINE_integer(
-    "checkpoint", None, "Updates done at a checkpoint; the newest by default."
-)
-_SEQUENCES = flags.DEFINE_integer(
-    "sequences", 100, "Held-out sequences of each task.", 1
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Chooses the sequences.")
 
 _PREFIX, _SUFFIX = "open_loop/", "_by_step"
 
 
 def main(argv: list[str]) -> None:
     """Prints the table, writes the files, and says where they are."""
+    values = flags.FLAGS
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not _LOGDIR.value:
+        if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        run = run_folder.find(_LOGDIR.value, _CHECKPOINT.value)
-        out = pathlib.Path(_OUT.value or run.logdir / "predictions")
-        files = _write(run, out.expanduser())
+        run = run_folder.find(values.logdir, values.checkpoint)
+        out = pathlib.Path(values.out or run.logdir / "predictions")
+        files = write(run, out.expanduser(), values.sequences, values.seed)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     print(f"Open-loop errors after update {run.updates:,}:", *files)
 
 
-def _write(run: run_folder.Run, out: pathlib.Path) -> list[pathlib.Path]:
+def write(
+    run: run_folder.Run, out: pathlib.Path, sequences: int = 100, seed: int = 0
+) -> list[pathlib.Path]:
+    """Prints the table, writes CSV and PNG, and returns them; see the flags."""
     # TensorFlow, which flags and a missing run need not wait for.
     with train.without_cuda_complaints():
         from planet_tf.heldout import predict
@@ -55,8 +48,8 @@ def _write(run: run_folder.Run, out: pathlib.Path) -> list[pathlib.Path]:
     from planet_tf.tools import plots
     from planet_tf.training.evaluation import HORIZONS
 
-    found = predict(run, _SEQUENCES.value, _SEED.value)
-    rows = table({task: x.curves for task, x in found.items()})
+    curves = {k: v.curves for k, v in predict(run, sequences, seed).items()}
+    rows = table(curves)
     names = list(rows[0])
     print("  ".join(f"{name:>13}" for name in names))
     for row in rows:
@@ -69,8 +62,7 @@ def _write(run: run_folder.Run, out: pathlib.Path) -> list[pathlib.Path]:
     files = [out / f"open_loop_errors.{kind}" for kind in ("csv", "png")]
     with atomic_write(files[0]) as file:
         file.write(text.getvalue().encode())
-    figure = pictures.error_figure({k: v.curves for k, v in found.items()})
-    plots.save(figure, files[1])
+    plots.save(pictures.error_figure(curves), files[1])
     return files
 
 
@@ -96,5 +88,21 @@ def _shown(value) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("logdir", None, "Folder of a run.")
+    flags.DEFINE_string(
+        "out", None, "Folder for the files; <logdir>/predictions by default."
+    )
+    flags.DEFINE_integer(
+        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    )
+    flags.DEFINE_integer(
+        "sequences", 100, "Held-out sequences of each task.", 1
+    )
+    flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    define_flags()
+    app.run(main, flags_parser=configs.parse_flags)

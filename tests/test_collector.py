@@ -24,10 +24,10 @@ class Direct:
         return lambda: result
 
 
-def _collector(directory, name="train", seed=0):
+def _collector(directory, name="train", seed=0, worlds=1):
     workers = {
-        "cup_catch": Direct(SeededWorld(6, action_dim=2)),
-        "cheetah_run": Direct(SeededWorld(6, action_dim=3)),
+        "cup_catch": [Direct(SeededWorld(6, 2)) for _ in range(worlds)],
+        "cheetah_run": [Direct(SeededWorld(6, 3)) for _ in range(worlds)],
     }
     replay = Replay(directory)
     return Collector(name, workers, replay, seed), replay
@@ -36,12 +36,36 @@ def _collector(directory, name="train", seed=0):
 def test_every_task_is_played_and_recorded(tmp_path):
     """Actions are as wide as the widest task's in every episode."""
     collector, replay = _collector(tmp_path)
-    assert collector.missing(2) == 2
     played = collector.play(RandomActions(3))
     assert set(played) == {"cup_catch", "cheetah_run"}
-    assert played["cup_catch"]["action"].shape == (7, 3)
+    assert played["cup_catch"][0]["action"].shape == (7, 3)
     assert replay.count("cup_catch") == replay.count("cheetah_run") == 1
-    assert collector.missing(2) == 1
+
+
+def test_what_is_missing_is_played_and_no_more(tmp_path):
+    """A task that joins a run has fewer episodes than the others."""
+    collector, replay = _collector(tmp_path, worlds=2)
+    collector.play_task("cup_catch", RandomActions(3), most=1)
+    played = []
+    for task in collector.missing(3):
+        collector.play_task(task, RandomActions(3), most=1)
+        played.append(task)
+    assert sorted(played) == 3 * ["cheetah_run"] + 2 * ["cup_catch"]
+    assert replay.count("cup_catch") == replay.count("cheetah_run") == 3
+
+
+def test_worlds_side_by_side_differ(tmp_path):
+    """One seed for all would collect the same episode several times."""
+    collector, replay = _collector(tmp_path, worlds=3)
+    played = collector.play_task("cup_catch", RandomActions(3))
+    images = [episode["image"] for episode in played]
+    assert len(images) == replay.count("cup_catch") == 3
+    assert all(np.any(images[i] != images[i - 1]) for i in range(3))
+    # The same worlds as when they are played one after another.
+    alone, _ = _collector(tmp_path / "alone")
+    for image in images:
+        (episode,) = alone.play_task("cup_catch", RandomActions(3))
+        np.testing.assert_array_equal(episode["image"], image)
 
 
 def test_an_episode_follows_from_its_number(tmp_path):
@@ -50,7 +74,7 @@ def test_an_episode_follows_from_its_number(tmp_path):
     def rewards(directory, rounds, **options):
         collector, _ = _collector(directory, **options)
         return [
-            collector.play(RandomActions(3))["cup_catch"]["reward"]
+            collector.play(RandomActions(3))["cup_catch"][0]["reward"]
             for _ in range(rounds)
         ]
 

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from planet_tf import config as configs
+from planet_tf.collects import Collect
 from planet_tf.config import PRESETS, Config, validate
 
 
@@ -101,6 +102,38 @@ def test_params_in_the_syntax_of_the_original():
     assert type(config.train_action_noise) is float
 
 
+def test_collectors_take_the_parameters_of_the_run(caplog):
+    """The original's debug preset gives both lists, as text with '#'."""
+    with caplog.at_level(logging.WARNING):
+        config = parse(
+            "--params={collect_every: 20# planner_horizon: 6#"
+            " action_noise_ramp: -9# train_collects: [{after: 10# every: 10}#"
+            " {name: wild# batch_size: 3# action_noise: 1e0# iterations: 0}]#"
+            " test_collects: [{after: 10# horizon: 3}]}"
+        )
+    main, wild = config.collectors("train").values()
+    assert list(config.collectors("train")) == ["train", "train_wild"]
+    assert main.interval == (10, 10, -1) and wild.interval == (20, 20, -1)
+    assert main.planner == (6, 1000, 100, 10)
+    assert wild.planner == (6, 1000, 100, 0) and wild.batch_size == 3
+    assert (main.action_noise, wild.action_noise) == (0.3, 1.0)
+    assert main.action_noise_ramp == -9
+    (test,) = config.collectors("test").values()
+    assert test.planner == (3, 1000, 100, 10) and test.action_noise == 0.0
+    assert "--test_collects: after has no effect" in caplog.text
+    assert parse("--train_collects=[]").collectors("train") == {}
+
+
+def test_random_collection_leaves_the_test_agent_its_planner():
+    """One planner for both would score the actions of no agent at all."""
+    config = parse("--train_collects=[{iterations: 0, action_noise: 1.0}]")
+    assert config.collectors("train")["train"].planner[-1] == 0
+    assert config.collectors("test")["test"].planner[-1] == 10
+    # As released, both.
+    config = parse("--params={planner_iterations: 0, train_action_noise: 1.0}")
+    assert config.collectors("test")["test"].planner[-1] == 0
+
+
 def test_flags_of_every_type():
     config = parse(
         "--tasks=cheetah_run,cup_catch",
@@ -124,11 +157,11 @@ def test_parameters_without_meaning_are_named(caplog):
     with caplog.at_level(logging.WARNING):
         config = parse(
             "--params={isolate_envs: process, loader_every: 5, "
-            "network: conv_ha, gradient_heads: [image, reward]}"
+            "network: conv_ha, collect_objective: reward}"
         )
     assert config == Config()
     messages = [record.getMessage() for record in caplog.records]
-    names = ["isolate_envs", "loader_every", "network", "gradient_heads"]
+    names = ["isolate_envs", "loader_every", "network", "collect_objective"]
     assert len(messages) == 4
     assert all(n in m for n, m in zip(names, messages, strict=True)), messages
 
@@ -139,7 +172,20 @@ def test_parameters_without_meaning_are_named(caplog):
         ("--params={network: other}", "network=other .* only conv_ha"),
         ("--params={loader: dummy}", "loader=dummy .* only recent or"),
         ("--params={num_chunks: 2}", "num_chunks=2"),
-        ("--params={gradient_heads: [image]}", "gradient_heads"),
+        ("--params={train_collects: 3}", "train_collects: 3 is not a list"),
+        ("--params={test_collects: [main]}", "'main' is not a dictionary"),
+        (
+            "--params={train_collects: [{}, {horizn: 3}]}",
+            "train_collects: collector 2: .* 'horizn'; did you mean horizon",
+        ),
+        (
+            "--params={train_collects: [{objective: state}]}",
+            "objective=state is not available, only reward",
+        ),
+        (
+            "--params={train_collects: [{save_episode_dir: /tmp}]}",
+            "save_episode_dir=/tmp is not available: all collectors",
+        ),
         ("--params={task: cup_catch}", "'task'; did you mean tasks"),
         ("--params={planer_horizon: 3}", "did you mean planner_horizon"),
         ("--params={zzzz: 3}", "no parameter 'zzzz'. All parameters: tasks, "),
@@ -190,6 +236,26 @@ def test_bad_params_are_refused(argument, message):
             "--overshooting_scale=1 --overshooting_distance=50",
             "--overshooting_distance=50",
         ),
+        ("--overshooting_distance=3", "no effect without --overshooting_scale"),
+        ("--action_repeat=250", "an episode of cup_catch has only 5 rows"),
+        ("--model=ssm --model_layers=2", "--model_layers=2: .*=ssm, only with"),
+        ("--model=drnn --nofuture_rnn", "only with rssm"),
+        ("--drnn_action_to_decoder", "no effect with --model=rssm, only with"),
+        ("--gradient_heads=image,position", "=image,position: only image and"),
+        (
+            "--gradient_heads=reward --reward_loss_scale=0"
+            " --divergence_scale=0",
+            "--reward_loss_scale: one of them must not be 0, or nothing",
+        ),
+        ("--gradient_heads= --divergence_scale=0", "or nothing trains"),
+        ("--test_collects=[]", "--test_collects: needs at least one"),
+        ("--train_collects=[{},{}]", "a `name` of its own, not main, main"),
+        (
+            "--train_collects=[{name:\tx,batch_size:\t0}]",
+            "--train_collects: x: batch_size=0: must be >= 1",
+        ),
+        ("--test_collects=[{topk:\t101,amount:\t100}]", "main: topk=101: must"),
+        ("--train_collects=[{until:\t50}]", "until=50: must be more than"),
         (
             "--state_diagnostics --tasks=cup_catch,walker_walk",
             "--state_diagnostics: needs a single task",
@@ -199,8 +265,8 @@ def test_bad_params_are_refused(argument, message):
 def test_values_that_cannot_work_are_refused(arguments, message):
     """Each would fail later and obscurely, or quietly do nothing."""
     with pytest.raises(ValueError) as error:
-        parse(*arguments.split())
-    error.match(message.replace("|", r"\|"))
+        parse(*[x.replace("\t", " ") for x in arguments.split(" ")])
+    error.match(message.replace("|", r"\|").replace("[", r"\["))
     assert "\n" not in str(error.value)
 
 
@@ -235,13 +301,17 @@ def test_help_shows_defaults_and_bounds():
     values = flags.FlagValues()
     configs.define_flags(values)
     text = values.get_help()
-    assert "(default: '50,50')" in text
+    assert "(default: '50,50')" in text and "(default: '[{}]')" in text
     assert "Bits of colour that the model sees. (>= 1, <= 8)" in text
 
 
 def test_saved_config_comes_back(tmp_path):
     path = tmp_path / "run" / "config.yaml"
-    for config in (*PRESETS.values(), Config(free_nats=None, seed=3)):
+    collects = (Collect(), Collect("wide", batch_size=4, iterations=0))
+    for config in (
+        *PRESETS.values(),
+        Config(free_nats=None, seed=3, train_collects=collects),
+    ):
         configs.save(config, path)
         assert configs.load(path) == config
     assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
@@ -255,10 +325,11 @@ def test_saved_config_comes_back(tmp_path):
 
 def test_differences_are_listed():
     assert configs.differences(Config(), Config()) == []
-    changed = Config(seed=1, free_nats=None)
+    changed = Config(seed=1, free_nats=None, test_collects=(Collect(topk=3),))
     assert configs.differences(Config(), changed) == [
         "seed: 0 -> 1",
         "free_nats: 3.0 -> None",
+        "test_collects: [{}] -> [{'topk': 3}]",
     ]
 
 

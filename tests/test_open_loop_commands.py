@@ -9,9 +9,9 @@ import sys
 import av
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 
+from planet_tf import run_folder
 from planet_tf.tools import panels
 from planet_tf.tools.replay import Replay
 from scripts import create_video, open_loop_errors
@@ -43,16 +43,12 @@ def _files(folder):
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
 
-def test_create_video(folder, tmp_path, capsys):
+def test_create_video(folder, tmp_path):
     """Every frame, a block for each task, and nothing else touched."""
     before = _files(folder)
-    with flagsaver.as_parsed(
-        logdir=str(folder), out=str(tmp_path), sequences="2", checkpoint="3"
-    ):
-        create_video.main([""])
+    files = create_video.write(run_folder.find(folder, 3), tmp_path, 2)
     assert _files(folder) == before
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert "after update 3" in last and str(tmp_path / "open_loop.gif") in last
+    assert [path.name for path in files] == ["open_loop.gif", "open_loop.mp4"]
     with Image.open(tmp_path / "open_loop.gif") as gif:
         assert gif.n_frames == ROWS
         size = gif.size
@@ -79,12 +75,8 @@ def test_create_video(folder, tmp_path, capsys):
 
 def test_open_loop_errors(folder, tmp_path, capsys):
     """The table on the screen is that of the file."""
-    with flagsaver.as_parsed(
-        logdir=str(folder), out=str(tmp_path), sequences="3"
-    ):
-        open_loop_errors.main([""])
+    open_loop_errors.write(run_folder.find(folder), tmp_path, 3)
     output = capsys.readouterr().out.splitlines()
-    assert "after update 7" in output[-1]
     with (tmp_path / "open_loop_errors.csv").open() as file:
         rows = list(csv.DictReader(file))
     places = [(row["task"], int(row["step"])) for row in rows]
@@ -96,7 +88,7 @@ def test_open_loop_errors(folder, tmp_path, capsys):
         assert float(row["kl"]) > 0
         assert 0.2 < float(row["image_repeat"]) < 0.5  # 1/3 for white noise.
     table = csv.DictReader(
-        io.StringIO("\n".join(",".join(x.split()) for x in output[:-1]))
+        io.StringIO("\n".join(",".join(x.split()) for x in output))
     )
     shown = [(x["task"], x["step"], x["image"]) for x in table]
     assert shown == [
@@ -108,32 +100,35 @@ def test_open_loop_errors(folder, tmp_path, capsys):
         assert plot.width > 1000
 
 
-@pytest.mark.parametrize("script", [create_video, open_loop_errors])
-def test_bad_input(folder, tmp_path, capsys, script):
-    """One line that says what is wrong, and status 2."""
-    short = tmp_path / "short"
-    runs.make(short, updates=[1])
-    for flags, message in (
-        ({"logdir": ""}, "--logdir=RUN"),
-        ({"logdir": str(tmp_path)}, "holds no run"),
-        ({"logdir": str(folder), "checkpoint": "5"}, "only 7, 3"),
-        ({"logdir": str(short)}, "held-out episodes"),
-    ):
-        with flagsaver.as_parsed(**flags), pytest.raises(SystemExit) as end:
-            script.main([""])
-        assert end.value.code == 2
-        error = capsys.readouterr().err
-        assert message in error and error.count("\n") == 1, error
+def test_run_without_long_episodes(tmp_path):
+    """As when it was stopped while it recorded the first ones."""
+    runs.make(tmp_path, updates=[1])
+    with pytest.raises(ValueError, match="lacks held-out episodes"):
+        create_video.write(run_folder.find(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["create_video", "open_loop_errors"])
-def test_command_line(name):
-    """A folder without a run is found out before TensorFlow is loaded."""
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--logdir=RUN"),
+        (["--logdir=/nowhere"], "holds no run"),
+        (["--logdir={}", "--checkpoint=5"], "only 7, 3"),
+        (["--logdir={}", "--sequences=0"], "sequences"),
+        (["--logdir={}", "--sequence=1"], "did you mean"),
+    ],
+)
+def test_bad_input(folder, name, arguments, message):
+    """One line and status 2, before TensorFlow is loaded."""
+    arguments = [text.format(folder) for text in arguments]
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", f"scripts.{name}"],
+        [sys.executable, "-X", "importtime", "-m", f"scripts.{name}"]
+        + arguments,
         capture_output=True,
         text=True,
     )
     assert result.returncode == 2
-    assert "--logdir=RUN" in result.stderr
+    lines = result.stderr.splitlines()
+    (line,) = (x for x in lines if not x.startswith("import time:"))
+    assert message in line
     assert "| tensorflow" not in result.stderr

@@ -46,12 +46,13 @@ def test_every_task_is_shown(tmp_path, tasks):
     """With several, one must not overwrite the other."""
     found = {task: _holdout() for task in tasks}
     played = {
-        task: {"image": np.zeros([7 + i, 64, 64, 3], np.uint8)}
+        task: [{"image": np.zeros([7 + i, 64, 64, 3], np.uint8)}]
         for i, task in enumerate(tasks)
     }
     counters = {"updates": 1, "env_steps": 10}
     with Logger(tmp_path) as log:
-        pictures.log_test(log, counters, found, played)
+        pictures.log_episodes(log, counters, "test", played)
+        pictures.log_predictions(log, counters, found)
         pictures.log_histograms(log, counters, found, _NoModel())
     events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
     tags = events.Tags()

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from planet_tf.training.schedule import Schedule, noise_scale
+from planet_tf.training.schedule import Interval, Schedule, noise_scale
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / "golden" / "data.npz")
 
@@ -15,8 +15,8 @@ def schedule(**changes) -> Schedule:
         "train_steps": 50_000,
         "test_steps": 50,
         "batch": 50,
-        "collect_every": 5000,
         "max_steps": 50_000_000,
+        "collectors": {"train": Interval(5000, 5000)},
     }
     return Schedule(**{**values, **changes})
 
@@ -25,7 +25,7 @@ def test_collections_happen_where_the_original_has_them():
     """Off by one update would put them after the 100th, not the 101st."""
     default = schedule()
     due = [
-        default.collect_due(int(step) // 50 + 1)
+        default.collect_due(int(step) // 50 + 1) == ["train"]
         for step in GOLDEN["schedule_step"]
     ]
     np.testing.assert_array_equal(due, GOLDEN["schedule_collect"])
@@ -34,6 +34,25 @@ def test_collections_happen_where_the_original_has_them():
     assert due[:2] == [101, 201]
     epochs = np.bincount([(u - 1) // 1000 for u in due])
     assert epochs.tolist() == [9, 10, 10]
+
+
+def test_collectors_have_intervals_of_their_own():
+    """The second begins sooner and ends; the first must not notice."""
+    both = schedule(
+        collectors={
+            "train": Interval(5000, 5000),
+            "train_b": Interval(100, 700, 9000),
+        }
+    )
+    steps = GOLDEN["schedule_step"].tolist()
+    due = [both.collect_due(step // 50 + 1) for step in steps]
+    for name, array in (
+        ("train", "schedule_collect"),
+        ("train_b", "schedule_collect_until"),
+    ):
+        np.testing.assert_array_equal([name in x for x in due], GOLDEN[array])
+        count = both.collectors[name].count(steps[-1], 50)
+        assert count == GOLDEN[array].sum()
 
 
 def test_collections_with_an_interval_that_batches_do_not_divide():
@@ -86,7 +105,12 @@ def test_run_ends_when_the_original_would():
 
 def test_stops_are_all_that_is_due_and_no_more():
     """A run that jumps from stop to stop must miss nothing."""
-    it = schedule(batch=5, train_steps=20, collect_every=15, max_steps=700)
+    it = schedule(
+        batch=5,
+        train_steps=20,
+        max_steps=700,
+        collectors={"a": Interval(15, 15), "b": Interval(40, 55, 300)},
+    )
     due = [
         u
         for u in range(1, it.total_updates + 1)

@@ -1,11 +1,14 @@
 """Plays episodes of every task into a replay."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
-from planet_tf.control.workers import Worker
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold_int
+
+ATTEMPTS = 3  # Failures in a row of one world that end a run.
 
 
 class Collector:
@@ -14,7 +17,8 @@ class Collector:
     Args:
         name: Distinguishes its random streams: collectors of one run that
             share a name would play the same worlds.
-        workers: One world for each task, by task name.
+        workers: The worlds of each task, by task name. Those of one task are
+            played side by side, planned in one batch.
         replay: Where the episodes go.
         seed: The run's.
         timers: See `episodes.collect`.
@@ -38,25 +42,71 @@ class Collector:
         self,
         policy: episodes.Policy,
         progress: Callable[[int], None] | None = None,
-    ) -> dict[str, episodes.Episode]:
-        """Plays and records one episode of every task; returns them by task.
+        most: int | None = None,
+    ) -> dict[str, list[episodes.Episode]]:
+        """Plays and records episodes of every task; returns them by task.
 
-        The n-th recorded episode of a task always starts in the same state
-        and has the same noise: both follow from the seed and n.
+        Args:
+            policy: Chooses the actions.
+            progress: See `episodes.collect`.
+            most: How many of each task's worlds play; None: all.
+
+        Raises:
+            OSError: See `Replay.add`.
+            WorkerError: A world failed several times in a row.
         """
-        played = {}
-        for task, worker in self._workers.items():
-            stream = f"{self.name}_{task}"
-            seed = fold_int(self._seed, stream, self._replay.count(task))
-            (episode,) = episodes.collect(
-                [worker], policy, [seed], progress, self._timers
-            )
+        return {
+            task: self.play_task(task, policy, progress, most)
+            for task in self._workers
+        }
+
+    def play_task(
+        self,
+        task: str,
+        policy: episodes.Policy,
+        progress: Callable[[int], None] | None = None,
+        most: int | None = None,
+    ) -> list[episodes.Episode]:
+        """As `play`, for one task.
+
+        The episode with the n-th running number always starts in the same
+        state: it follows from the seed and n. The noise follows from the first
+        number of those that are played side by side. If one of the worlds
+        fails, these episodes are dropped, and played again in new processes.
+        """
+        workers = self._workers[task][:most]
+        stream, first = f"{self.name}_{task}", self._replay.next_index
+        seeds = [
+            fold_int(self._seed, stream, first + i) for i in range(len(workers))
+        ]
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                played = episodes.collect(
+                    workers, policy, seeds, progress, self._timers
+                )
+                break
+            except WorkerError as error:
+                if attempt == ATTEMPTS:
+                    raise WorkerError(
+                        f"The world of {task} failed {ATTEMPTS} times in a "
+                        f"row. {error}"
+                    ) from error
+                logging.warning(
+                    "Dropped an unfinished episode of %s and started its "
+                    "world again, because: %s",
+                    task,
+                    error,
+                )
+                for worker in workers:
+                    worker.restart()
+        for episode in played:
             self._replay.add(episode, task)
-            played[task] = episode
         return played
 
-    def missing(self, count: int) -> int:
-        """How many rounds are needed until every task has `count` episodes."""
-        return max(
-            0, count - min(self._replay.count(task) for task in self._workers)
-        )
+    def missing(self, count: int) -> Iterator[str]:
+        """Yields whose turn it is until every task has `count` episodes."""
+        while True:
+            task = min(self._workers, key=self._replay.count)
+            if self._replay.count(task) >= count:
+                return
+            yield task

@@ -5,9 +5,10 @@ here may import TensorFlow, and dm_control is imported only when a world is
 made.
 """
 
+import importlib
 import importlib.metadata
 import os
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,12 +30,27 @@ class Spec(NamedTuple):
 
 
 class Environment(Protocol):
-    """A world with actions in [-1, 1]."""
+    """A world with actions in [-1, 1]; what users' own worlds have to be.
+
+    `python -m scripts.check_env module:CONSTRUCTOR` says what is wrong with
+    one, and `control/dummy.py` is an example.
+
+    Attributes:
+        spec: Sizes; does not change.
+    """
 
     spec: Spec
 
     def reset(self, seed: int) -> Observation:
-        """Starts an episode that depends on nothing but seed and actions."""
+        """Starts an episode that depends on nothing but seed and actions.
+
+        Args:
+            seed: In [0, 2**32).
+
+        Returns:
+            `image`, uint8 [64, 64, 3], and any other arrays as float32; their
+            shapes are `spec.observations`.
+        """
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
         """Carries out one decision, float32 [A].
@@ -124,10 +140,7 @@ class DeepMindControl:
         visual = self._env.physics.model.vis
         visual.global_.offheight, visual.global_.offwidth = size
         if render_quality == "fast":
-            # Deviates from planet: hard edges and coarse shadows because a
-            # frame then costs a third; effect on return: unmeasured.
-            visual.quality.shadowsize = 256
-            visual.quality.offsamples = 0
+            draw_fast(visual)
         actions = self._env.action_spec()
         self._center = (actions.maximum + actions.minimum) / 2
         self._reach = (actions.maximum - actions.minimum) / 2
@@ -175,18 +188,10 @@ class DeepMindControl:
             RuntimeError: The episode is over, or has not begun.
             FloatingPointError: An observation or the reward is not finite.
         """
-        action = np.asarray(action, np.float64)
-        if action.shape != (self.spec.action_dim,):
-            raise ValueError(
-                f"The action must have shape [{self.spec.action_dim}], "
-                f"not {list(action.shape)}."
-            )
-        # Written so that NaN fails too; rounding is forgiven.
-        if not np.all(np.abs(action) <= 1 + 1e-6):
-            raise ValueError(f"Actions must be in [-1, 1], not {action}.")
+        action = checked_action(action, self.spec.action_dim)
         if not self._decisions_left:
             raise RuntimeError("The episode is over; call reset first.")
-        action = self._center + self._reach * np.clip(action, -1, 1)
+        action = self._center + self._reach * action
         reward = 0.0
         for _ in range(self._repeat):
             time_step = self._env.step(action)
@@ -213,10 +218,50 @@ class DeepMindControl:
     def _observe(self, arrays: dict[str, np.ndarray]) -> Observation:
         observation = {"image": self.render()}
         for name, array in arrays.items():
-            observation[name] = np.asarray(array, np.float32)
-            if not np.all(np.isfinite(observation[name])):
-                raise FloatingPointError(f"{name} is {array}.")
+            observation[name] = finite_float32(name, array)
         return observation
+
+
+def draw_fast(visual: Any) -> None:
+    """Trades hard edges and coarse shadows for time, in a MuJoCo model.
+
+    Args:
+        visual: The model's `vis`; read when its first frame is drawn.
+    """
+    # Deviates from planet: it has MuJoCo's defaults, which take three times as
+    # long; effect on return: unmeasured.
+    visual.quality.shadowsize = 256
+    visual.quality.offsamples = 0
+
+
+def checked_action(action: np.ndarray, action_dim: int) -> np.ndarray:
+    """The action as float64 [A] in [-1, 1].
+
+    Raises:
+        ValueError: It has another shape, is not finite or leaves [-1, 1].
+    """
+    action = np.asarray(action, np.float64)
+    if action.shape != (action_dim,):
+        raise ValueError(
+            f"The action must have shape [{action_dim}], "
+            f"not {list(action.shape)}."
+        )
+    # Written so that NaN fails too; rounding is forgiven.
+    if not np.all(np.abs(action) <= 1 + 1e-6):
+        raise ValueError(f"Actions must be in [-1, 1], not {action}.")
+    return np.clip(action, -1, 1)
+
+
+def finite_float32(name: str, array: np.ndarray) -> np.ndarray:
+    """An observation beside the image, as episodes hold it.
+
+    Raises:
+        FloatingPointError: It is not finite, and would spoil the replay.
+    """
+    result = np.asarray(array, np.float32)
+    if not np.all(np.isfinite(result)):
+        raise FloatingPointError(f"{name} is {array}.")
+    return result
 
 
 def make_environment(
@@ -225,18 +270,36 @@ def make_environment(
     size: tuple[int, int] = (64, 64),
     action_repeat: int | None = None,
     camera: int | None = None,
-) -> DeepMindControl:
+    min_decisions: int = 0,
+) -> Environment:
     """Makes the world of a task; with `functools.partial`, for a worker.
 
     Args:
         task_name: As for `tasks.get_task`.
-        render_quality: This and the rest as for `DeepMindControl`.
+        render_quality: This and the rest as for `DeepMindControl`. Worlds of
+            a user's own module are seen as they are.
         size: Height and width of the image.
         action_repeat: Replaces the task's.
-        camera: Replaces the task's.
+        camera: Replaces the task's; dm_control only.
+        min_decisions: Least length of episodes, see
+            `wrappers.MinimumDuration`.
     """
+    # Here, because these modules import this one.
+    from planet_tf.control.gym_adapter import GymEnvironment
+    from planet_tf.control.wrappers import ActionRepeat, MinimumDuration
+
     task = get_task(task_name)
-    return DeepMindControl(task, render_quality, size, action_repeat, camera)
+    repeat = task.action_repeat if action_repeat is None else action_repeat
+    if task.domain == "gym":
+        world = GymEnvironment(task.name, render_quality, size, repeat)
+    elif task.domain == "module":
+        module, _, constructor = task.name.partition(":")
+        world = getattr(importlib.import_module(module), constructor)()
+        if repeat != 1:
+            world = ActionRepeat(world, repeat)
+    else:
+        world = DeepMindControl(task, render_quality, size, repeat, camera)
+    return MinimumDuration(world, min_decisions) if min_decisions else world
 
 
 def _load(task: Task):

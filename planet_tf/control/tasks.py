@@ -1,20 +1,22 @@
 """The tasks, by name; imports neither simulator nor TensorFlow.
 
-The seven tasks of the original with its action repeats (`scripts/tasks.py`),
-and every other task of the dm_control suite as "domain-task".
+The tasks of the original with its action repeats (`scripts/tasks.py`), every
+other task of the dm_control suite as "domain-task", Gymnasium's environments
+as "gym:NAME", and a user's own worlds as "module:CONSTRUCTOR".
 """
 
 import difflib
+import re
 from typing import NamedTuple
 
 EPISODE_FRAMES = 1000
-"""Simulator steps in an episode, the same for every task."""
+"""Simulator steps in an episode, unless a world says otherwise."""
 
 
 class Task(NamedTuple):
-    """A dm_control task and how the agent sees and drives it."""
+    """A task and how the agent sees and drives it."""
 
-    domain: str
+    domain: str  # dm_control's, a key of SUITE; or "gym", or "module"
     name: str
     # Simulator steps for each decision; the rewards of all are summed.
     action_repeat: int = 2
@@ -29,6 +31,13 @@ TASKS = {
     "finger_spin": Task("finger", "spin", 2),
     "reacher_easy": Task("reacher", "easy", 4),
     "walker_walk": Task("walker", "walk", 2),
+}
+
+# Not in TASKS, because these need no dm_control. The names are the original's.
+OTHERS = {
+    "dummy": Task("module", "planet_tf.control.dummy:Dummy", 4),
+    "gym_cheetah": Task("gym", "HalfCheetah-v5", 1),
+    "gym_racecar": Task("gym", "CarRacing-v3", 1),
 }
 
 # A copy of `dm_control.suite.ALL_TASKS`, because importing the suite takes
@@ -67,13 +76,29 @@ def get_task(name: str) -> Task:
     """Finds a task by its name.
 
     Args:
-        name: A key of TASKS, or "domain-task" as dm_control spells them, such
-            as "hopper-hop" or "ball_in_cup-catch". Those that are not in TASKS
-            get an action repeat of 2, the smallest the original uses.
+        name: A key of TASKS or OTHERS, or one of
+            "domain-task" as dm_control spells them, such as "hopper-hop" or
+            "ball_in_cup-catch". Those that are not in TASKS get an action
+            repeat of 2, the smallest the original uses there.
+            "gym:NAME" for what `gymnasium.make(NAME)` makes.
+            "module:CONSTRUCTOR" for a class or function of a module that can
+            be imported, which takes no arguments and returns an
+            `environments.Environment`.
 
     Raises:
-        ValueError: There is no such task; lists those that exist.
+        ValueError: There is no such task; lists those that exist. Whether an
+            environment or module exists is found out by making the world.
     """
+    domain, colon, rest = name.partition(":")
+    if colon:
+        if not domain or not rest:
+            raise ValueError(
+                f"There is no task {name!r}: write gym:NAME or "
+                "module:CONSTRUCTOR."
+            )
+        if domain == "gym":
+            return Task("gym", rest, 1)
+        return Task("module", name, 1)
     known = {
         f"{domain}-{task}": Task(domain, task)
         for domain, tasks in SUITE.items()
@@ -81,14 +106,24 @@ def get_task(name: str) -> Task:
     }
     # "walker-walk" and "walker_walk" are one task with one action repeat.
     known |= {f"{task.domain}-{task.name}": task for task in TASKS.values()}
-    known |= TASKS
+    known |= TASKS | OTHERS
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    others = sorted(set(known) - set(TASKS))
+    others = sorted(set(known) - set(TASKS) - set(OTHERS))
     raise ValueError(
         f"There is no task {name!r}.{hint}\n"
         f"Tasks of the paper: {', '.join(TASKS)}.\n"
-        f"Other dm_control tasks: {', '.join(others)}."
+        f"Other dm_control tasks: {', '.join(others)}.\n"
+        f"Other worlds: {', '.join(OTHERS)}, gym:NAME, module:CONSTRUCTOR."
     )
+
+
+def label(name: str) -> str:
+    """The task's name as it appears in metrics and names of files.
+
+    Colons and slashes would end up in paths, where rsync, Windows and others
+    read them as something else.
+    """
+    return re.sub(r"[^\w.-]", "_", name)

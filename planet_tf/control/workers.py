@@ -44,7 +44,7 @@ class Worker:
     The process starts at once; the constructor's result is awaited by the
     first use, so that several workers start side by side. After an exception
     in `reset` or `step` the worker can still be used; after a death or a hang
-    it cannot.
+    it has to be restarted.
 
         workers = [Worker(constructor) for _ in range(2)]
         promises = [worker.reset(seed=i) for i, worker in enumerate(workers)]
@@ -66,12 +66,16 @@ class Worker:
         self, constructor: Callable[[], Environment], timeout: float = 300.0
     ):
         self._timeout = timeout
+        self._constructor = _pickled(constructor)
+        self._start()
+
+    def _start(self) -> None:
         self._spec = None
         self._waiting_for = None
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, _pickled(constructor)), daemon=True
+            target=_serve, args=(theirs, self._constructor), daemon=True
         )
         with _main_lock:
             main = sys.modules["__main__"]
@@ -109,6 +113,13 @@ class Worker:
                 raises it when the world failed, died or hung.
         """
         return self._call("step", action)
+
+    def restart(self) -> None:
+        """Makes the world anew in a new process, whatever the old one does."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self._start()
 
     def close(self) -> None:
         """Ends the process. May be called twice, or after a failure."""

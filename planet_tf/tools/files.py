@@ -28,16 +28,26 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
 def undisturbed() -> Iterator[None]:
     """Lets Ctrl-C and SIGTERM wait until the `with` block is done.
 
-    For what is short and should not be lost. Without an effect outside the
-    main thread, where Python handles no signals.
+    For what is short and must be done whole or not at all. A second Ctrl-C
+    ends the process at once. Without an effect outside the main thread, where
+    Python handles no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came = []
+
+    def wait(number, _):
+        if number == signal.SIGINT in came:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        came.append(number)
+
     before = {
-        number: signal.signal(number, lambda number, _: came.append(number))
+        number: signal.signal(number, wait)
         for number in (signal.SIGINT, signal.SIGTERM)
+        # Background jobs of a shell start with Ctrl-C ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield

@@ -59,11 +59,24 @@ class Replay:
     Args:
         directory: Made when missing. Belongs to this object alone: leftovers
             of unfinished writes are removed.
+        end: Running number of the next episode; files with this number or a
+            higher one are moved to `dropped/`. None keeps all.
+        tasks: Files of others cannot be used. None allows any.
         read_only: Changes nothing in the directory, so that it may belong to
-            a run that is still going.
+            a run that is still going; `end` is then None.
+
+    Attributes:
+        next_index: Running number of the next episode; never used twice.
+        skipped: Number of files that cannot be used.
     """
 
-    def __init__(self, directory: str | pathlib.Path, read_only: bool = False):
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        end: int | None = None,
+        tasks: Sequence[str] | None = None,
+        read_only: bool = False,
+    ):
         self._directory = pathlib.Path(directory).expanduser()
         if not read_only:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -71,20 +84,25 @@ class Replay:
                 leftover.unlink()
         self._episodes: list[Episode] = []
         self._tasks: list[str] = []
+        self._numbers: list[int] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
-        self._next = 0
+        self.next_index = end or 0
         self.skipped = 0
+        if end is not None:
+            _drop(self._directory, end)
         for path in sorted(self._directory.glob("*.npz"), key=_index):
-            self._next = max(self._next, _index(path) + 1)
+            self.next_index = max(self.next_index, _index(path) + 1)
             try:
                 task, episode = _read(path)
                 self._check(episode)
+                if tasks is not None and task not in tasks:
+                    raise ValueError(f"it is of {task}, not of {tasks}")
             except _UNUSABLE as error:
                 self.skipped += 1
                 logging.warning("Skipped %s: %s", path, error)
             else:
-                self._hold(episode, task)
+                self._hold(_index(path), episode, task)
 
     @property
     def episodes(self) -> int:
@@ -124,13 +142,13 @@ class Replay:
         episode = _in_memory(episode)
         self._check(episode)
         stamp = time.strftime("%Y%m%dT%H%M%S")
-        path = self._directory / f"{self._next:06d}-{task}-{stamp}.npz"
+        path = self._directory / f"{self.next_index:06d}-{task}-{stamp}.npz"
         with undisturbed(), atomic_write(path) as file:
             np.savez_compressed(
                 file, **{**episode, "reward": episode["reward"].astype("f8")}
             )
-        self._next += 1
-        self._hold(episode, task)
+        self._hold(self.next_index, episode, task)
+        self.next_index += 1
         return path
 
     def sample(
@@ -196,7 +214,7 @@ class Replay:
         self._require(episodes, length, keys)
 
         def draw(update: int) -> Batch:
-            rng = np.random.default_rng([seed, update])
+            rng = _generator(seed, update)
             return _sample(episodes, rng, batch, length, keys)
 
         return _ahead(draw, range(first, first + count))
@@ -206,7 +224,21 @@ class Replay:
         pairs = zip(self._episodes, self._tasks, strict=True)
         return [episode for episode, name in pairs if task in (None, name)]
 
-    def _hold(self, episode: Episode, task: str) -> None:
+    def chunks(self, update: int, batch: int, length: int, seed: int) -> str:
+        """Names the episodes and rows in the batch of an update; a slice each.
+
+        Right as long as no episode was added since; arguments as in `batches`.
+        """
+        which, offsets = _choose(
+            self._episodes, _generator(seed, update), batch, length
+        )
+        return ", ".join(
+            f"{self._numbers[i]:06d}[{start}:{start + length}]"
+            for i, start in zip(which, offsets, strict=True)
+        )
+
+    def _hold(self, index: int, episode: Episode, task: str) -> None:
+        self._numbers.append(index)
         self._episodes.append(episode)
         self._tasks.append(task)
         self._count[task] += 1
@@ -262,6 +294,21 @@ def memory_when_full(episodes: int, length: int) -> int:
     return episodes * (length + 1) * 64 * 64 * 3
 
 
+def _drop(directory: pathlib.Path, end: int) -> None:
+    """Moves the episodes from running number `end` on out of the way."""
+    late = [p for p in directory.glob("*.npz") if _index(p) >= end]
+    for path in late:
+        (directory / "dropped").mkdir(exist_ok=True)
+        path.replace(directory / "dropped" / path.name)
+    if late:
+        logging.warning(
+            "%d episode(s) in %s are newer than the checkpoint. They are "
+            "played again; the old files are in dropped/.",
+            len(late),
+            directory,
+        )
+
+
 def _index(path: pathlib.Path) -> int:
     """The running number in a file's name; -1 where it has none."""
     match = _NAME.fullmatch(path.name)
@@ -300,6 +347,24 @@ def _in_memory(episode: Episode) -> Episode:
     return result
 
 
+def _generator(seed: int, update: int) -> np.random.Generator:
+    return np.random.default_rng([seed, update])
+
+
+def _choose(
+    episodes: list[Episode], rng: np.random.Generator, batch: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which episode each chunk comes from, and its first row there."""
+    # Deviates from planet: the original picks an episode, then an offset in
+    # it. The paper draws chunks uniformly from the data, as here; where all
+    # episodes are equally long, as in each of its tasks, both are the same.
+    places = [max(0, len(e["reward"]) - length + 1) for e in episodes]
+    ends = np.cumsum(places)
+    picks = rng.integers(ends[-1], size=batch)
+    which = np.searchsorted(ends, picks, side="right")
+    return which, picks - (ends - places)[which]
+
+
 def _sample(
     episodes: list[Episode],
     rng: np.random.Generator,
@@ -308,14 +373,7 @@ def _sample(
     keys: Sequence[str],
 ) -> Batch:
     """See `Replay.sample`."""
-    # Deviates from planet: the original picks an episode, then an offset in
-    # it. The paper draws chunks uniformly from the data, as here; where all
-    # episodes are equally long, as in each of its tasks, both are the same.
-    places = [max(0, len(e["reward"]) - length + 1) for e in episodes]
-    ends = np.cumsum(places)
-    picks = rng.integers(ends[-1], size=batch)
-    which = np.searchsorted(ends, picks, side="right")
-    offsets = picks - (ends - places)[which]
+    which, offsets = _choose(episodes, rng, batch, length)
     result = {}
     for key in keys:
         like = episodes[0][key]

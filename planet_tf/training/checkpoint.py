@@ -1,13 +1,22 @@
-"""Everything a run needs to continue, in one folder, written atomically."""
+"""Everything a run needs to continue, in one folder, written atomically.
 
+<logdir>/checkpoints/ckpt-<updates>.*        the newest two
+<logdir>/checkpoints/best/ckpt-<updates>.*   the one with the best test score
+"""
+
+import contextlib
+import json
 import logging
+import math
 import pathlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
-from planet_tf.tools.files import checkpoints
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -16,18 +25,27 @@ _UNREADABLE = (
     AssertionError,
     IndexError,
     RuntimeError,
+    TypeError,
     ValueError,
 )
 
 
 class Position(NamedTuple):
-    """Where a run stands."""
+    """Where a run stands; what follows depends on this and the weights alone.
+
+    A run proceeds in rounds: updates, then the episode, the test and the line
+    in the log that are due after them. A position is within the updates of a
+    round. Episodes that were recorded after it belong to a round that did not
+    end, and are played again.
+    """
 
     updates: int = 0  # Gradient steps done.
     seconds: float = 0.0  # Wall time taken so far.
-    # Whether what the schedule has for this number of updates (an episode, a
-    # test, a line in the log) is still to be done.
-    due: bool = False
+    losses: Sequence[dict[str, float]] = ()  # Of the updates in this round.
+    # Running numbers of the next episodes. None: whatever the folders hold.
+    train_episodes: int | None = None
+    test_episodes: int | None = None
+    best_score: float = -math.inf  # Highest test score so far.
 
 
 class Checkpoint:
@@ -41,7 +59,7 @@ class Checkpoint:
         directory: Created if missing.
         model: Built, as all its variables must exist.
         optimizer: Built likewise.
-        keep: Newest checkpoints to keep.
+        keep: Newest checkpoints to keep, beside the best.
     """
 
     def __init__(
@@ -52,43 +70,42 @@ class Checkpoint:
         keep: int = 2,
     ):
         self._directory = pathlib.Path(directory)
-        self._updates = tf.Variable(0, dtype=tf.int64)
-        self._seconds = tf.Variable(0.0, dtype=tf.float64)
-        self._due = tf.Variable(False)
+        self._keep = keep
+        with tf.device("/cpu:0"):  # Accelerators hold no text.
+            self._position = tf.Variable("", dtype=tf.string)
         self._checkpoint = tf.train.Checkpoint(
-            updates=self._updates,
-            seconds=self._seconds,
-            due=self._due,
-            model=model,
-            optimizer=optimizer,
-        )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(directory),
-            max_to_keep=keep,
-            step_counter=self._updates,
+            position=self._position, model=model, optimizer=optimizer
         )
 
-    def save(self, position: Position) -> None:
+    def save(self, position: Position, best: bool = False) -> None:
         """Writes a checkpoint.
+
+        Args:
+            position: Of the run.
+            best: Replaces the best one instead of the oldest.
 
         Raises:
             OSError: It could not be written; earlier ones are intact.
         """
-        self._updates.assign(position.updates)
-        self._seconds.assign(position.seconds)
-        self._due.assign(position.due)
+        directory, keep = self._directory, self._keep
+        if best:
+            directory, keep = directory / "best", 1
+        self._position.assign(json.dumps(position._asdict()))
         try:
-            self._manager.save(checkpoint_number=position.updates)
-        except tf.errors.OpError as error:
+            self._checkpoint.write(str(directory / f"ckpt-{position.updates}"))
+        except (OSError, tf.errors.OpError) as error:
             raise OSError(
-                f"Cannot write a checkpoint to {self._directory}: "
-                f"{error.message} Earlier checkpoints are intact; free some "
-                "space and start the same command again."
+                f"Cannot write a checkpoint to {directory}: {error} Earlier "
+                "checkpoints are intact; free some space and start the same "
+                "command again."
             ) from error
+        _prune(directory, f"ckpt-{position.updates}", keep)
 
-    def restore(self) -> Position | None:
+    def restore(self, best: bool = False) -> Position | None:
         """Loads the newest checkpoint that is readable.
+
+        Args:
+            best: The one with the highest test score instead.
 
         Returns:
             What was saved with it; None without any.
@@ -96,29 +113,24 @@ class Checkpoint:
         Raises:
             ValueError: There are checkpoints but none could be read.
         """
-        paths = checkpoints(self._directory)
-        for path in paths.values():
+        directory = self._directory / "best" if best else self._directory
+        paths = _newest_first(directory)
+        for path in paths:
             try:
-                status = self._checkpoint.restore(str(path))
+                status = self._checkpoint.read(str(path))
                 status.assert_consumed()
+                return Position(**json.loads(self._position.numpy()))
             except _UNREADABLE as error:
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
                     path,
                     str(error).splitlines()[0],
                 )
-                continue
-            return Position(
-                int(self._updates.numpy()),
-                float(self._seconds.numpy()),
-                bool(self._due.numpy()),
-            )
         if paths:
             raise ValueError(
-                f"None of the checkpoints in {self._directory} can be read: "
-                "they are damaged, or of a model of other sizes. Move that "
-                "folder away to train the model again from the recorded "
-                "episodes."
+                f"None of the checkpoints in {directory} can be read: they "
+                "are damaged, or of a model of other sizes. Move that folder "
+                "away to train the model again from the recorded episodes."
             )
         return None
 
@@ -139,7 +151,7 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
         weights = tf.train.Checkpoint(
             _trainable_variables=model.trainable_variables
         )
-        status = tf.train.Checkpoint(optimizer=weights).restore(str(path))
+        status = tf.train.Checkpoint(optimizer=weights).read(str(path))
         status.assert_existing_objects_matched().expect_partial()
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
@@ -147,3 +159,70 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
             f"Checkpoint {path} cannot be read ({reason}). Name another one, "
             "or continue the run to write a new one."
         ) from error
+
+
+class Saver:
+    """Saves where a run stands: on request, in time, and when it fails.
+
+    A context manager: whatever ends the `with` block, no update is lost. Loss
+    or gradient that are not finite are the exception, because the last
+    checkpoint is as good as those weights.
+
+    Args:
+        checkpoint: Writes.
+        position: Returns where the run stands.
+        interval: Seconds after which `save_if_due` saves.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        position: Callable[[], Position],
+        interval: float = 600.0,
+    ):
+        self._checkpoint = checkpoint
+        self._position = position
+        self._interval = interval
+        self._saved = time.monotonic()
+
+    def save(self) -> None:
+        """Writes a checkpoint; see `Checkpoint.save`."""
+        self._checkpoint.save(self._position())
+        self._saved = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Writes one if the last was long ago."""
+        if time.monotonic() - self._saved >= self._interval:
+            self.save()
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind and not issubclass(kind, FloatingPointError):
+            # What goes wrong here says less than the first error.
+            with contextlib.suppress(Exception):
+                self.save()
+
+
+def _newest_first(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints in a folder, without the endings of their files."""
+    # The index is what TensorFlow writes last.
+    paths = [path.with_suffix("") for path in directory.glob("ckpt-*.index")]
+    numbers = {path: path.name.removeprefix("ckpt-") for path in paths}
+    paths = [path for path in paths if numbers[path].isdecimal()]
+    return sorted(paths, key=lambda path: int(numbers[path]), reverse=True)
+
+
+def _prune(directory: pathlib.Path, newest: str, keep: int) -> None:
+    """Removes old checkpoints, and what a crash left of unfinished ones."""
+    older = [p.name for p in _newest_first(directory) if p.name != newest]
+    kept = {newest, *older[: keep - 1]}
+    # In reverse order, so that an index goes before its data.
+    for path in sorted(directory.glob("ckpt-*"), reverse=True):
+        if path.name.partition(".")[0] in kept:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from planet_tf.models.world_model import OpenLoop, Prediction, WorldModel
+from planet_tf.training.schedule import CONTEXT
 
-CONTEXT = 5  # Frames seen before a prediction, as in the paper's videos.
 HORIZONS = (1, 5, 15, 45)  # Predicted steps whose errors are scalars.
 
 

@@ -9,6 +9,29 @@ every 100 updates.
 
 import dataclasses
 import math
+from typing import NamedTuple
+
+CONTEXT = 5  # Frames seen before a prediction, as in the paper's videos.
+
+
+class Interval(NamedTuple):
+    """When a collector plays, in step units of training."""
+
+    after: int  # The first time
+    every: int
+    until: int = -1  # Never from here on; 0 or less: no end.
+
+    def due(self, step: int, batch: int) -> bool:
+        """Whether it is, or was during the last `batch` units."""
+        since = step - self.after
+        ended = 0 < self.until <= step
+        return since >= 0 and since % self.every < batch and not ended
+
+    def count(self, step: int, batch: int) -> int:
+        """How often it is due until `step`; `until` is rounded."""
+        end = step if self.until <= 0 else min(step, self.until - 1)
+        return max(0, (end - self.after) // max(self.every, batch) + 1)
+
 
 _PICTURES = 100  # Tests of a run that are shown in pictures.
 
@@ -25,15 +48,15 @@ class Schedule:
             batches.
         test_steps: Units of testing in an epoch, rounded up likewise.
         batch: Units per update, the batch size B.
-        collect_every: Units between collections, and before the first.
         max_steps: The run ends when train and test units reach this.
+        collectors: When each of them plays, by name.
     """
 
     train_steps: int
     test_steps: int
     batch: int
-    collect_every: int
     max_steps: int
+    collectors: dict[str, Interval]
 
     @property
     def epoch_updates(self) -> int:
@@ -64,10 +87,14 @@ class Schedule:
         """
         return (updates - 1) * self.batch
 
-    def collect_due(self, updates: int) -> bool:
-        """Whether episodes are to be collected now (`define_model.py`)."""
-        since = self.collect_step(updates) - self.collect_every
-        return since >= 0 and since % self.collect_every < self.batch
+    def collect_due(self, updates: int) -> list[str]:
+        """Names of the collectors that are to play now (`define_model.py`)."""
+        step = self.collect_step(updates)
+        return [
+            name
+            for name, interval in self.collectors.items()
+            if interval.due(step, self.batch)
+        ]
 
     def test_due(self, updates: int) -> bool:
         """Whether an epoch's updates were just completed."""

@@ -1,0 +1,113 @@
+"""Variants of the agent from seed episodes to videos, on real pixels.
+
+`test_train.py` runs the default agent as a command. Here, tiny runs in this
+process reach what it leaves out: the other models, all six tasks, and every
+option that adds a term, a head or a collector.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from absl import flags
+
+from planet_tf import config as configs
+from planet_tf import train
+from planet_tf.control import rendering
+
+SIX = (
+    "cartpole_swingup,reacher_easy,cheetah_run,finger_spin,cup_catch,"
+    "walker_walk"
+)
+TINY = (
+    "--config=debug",
+    "--action_repeat=100",
+    "--batch_shape=2,6",
+    "--conv_depth=1",
+    "--planner_amount=4",
+    "--planner_horizon=2",
+    "--train_steps=4",
+    "--test_steps=2",
+    "--max_steps=6",
+    "--collect_every=2",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _backend():
+    rendering.choose_backend()
+
+
+def _run(logdir, *arguments):
+    """Two updates, a collection after the second, and a test."""
+    values = flags.FlagValues()
+    configs.define_flags(values)
+    values(["train", *TINY, *arguments])
+    config = configs.config_from_flags(values)
+    train.train(config, logdir)
+    lines = (logdir / "metrics.jsonl").read_text().splitlines()
+    (metrics,) = [json.loads(line) for line in lines]
+    assert metrics["updates"] == 2 and metrics["train/skipped"] == 0
+    assert all(np.isfinite(list(metrics.values())))
+    return metrics, config
+
+
+def _names(logdir):
+    return sorted(path.name for path in logdir.iterdir())
+
+
+def test_ssm_with_every_term_and_head(tmp_path):
+    """Overshooting, both divergences, and heads with and without gradient."""
+    metrics, _ = _run(
+        tmp_path,
+        "--task=cup_catch",
+        "--model=ssm",
+        "--overshooting_scale=1",
+        "--overshooting_distance=3",
+        "--global_div_scale=0.1",
+        "--state_diagnostics",
+        "--gradient_heads=image,reward,position",
+        "--train_collects=[{iterations: 0, action_noise: 1.0}]",
+    )
+    terms = {"overshooting", "global_divergence", "position", "velocity"}
+    assert {f"train/{x}" for x in terms} <= set(metrics)
+    assert {f"test/{x}" for x in terms} <= set(metrics)
+    assert metrics["episodes"] == 2 and metrics["env_steps"] == 2000
+    assert {"test_open_loop.gif", "test_cup_catch.gif"} <= set(_names(tmp_path))
+
+
+def test_drnn_with_several_collectors(tmp_path):
+    """One in a batch of two worlds; two planners; one that is never due."""
+    metrics, _ = _run(
+        tmp_path,
+        "--task=cup_catch",
+        "--model=drnn",
+        "--drnn_encoder_to_decoder",
+        "--drnn_decoder_to_encoder",
+        "--drnn_action_to_decoder",
+        "--train_collects=[{}, {name: both, batch_size: 2, topk: 1,"
+        " iterations: 1}, {name: late, after: 4}]",
+        "--test_collects=[{}, {name: noisy, action_noise: 0.5}]",
+    )
+    scores = {name for name in metrics if name.endswith("/score")}
+    expected = {"train", "train_both", "test", "test_noisy"}
+    assert scores == {f"{name}/score" for name in expected}
+    # One to start with, one of the first collector, two of the second.
+    assert metrics["episodes"] == 4
+    assert len(list(tmp_path.glob("test_episodes/*.npz"))) == 3
+
+
+def test_one_agent_on_six_tasks(tmp_path):
+    """Padded actions, one replay, returns of each; without latent samples."""
+    metrics, config = _run(
+        tmp_path, f"--tasks={SIX}", "--mean_only", "--divergence_scale=0"
+    )
+    for task in config.tasks:
+        assert {f"train/return_{task}", f"test/return_{task}"} <= set(metrics)
+        assert f"test_{task}.gif" in _names(tmp_path)
+        paths = list(tmp_path.glob(f"*_episodes/*{task}*.npz"))
+        assert len(paths) == 4
+        for path in paths:
+            with np.load(path) as episode:
+                assert episode["action"].shape == (11, 6)
+    assert metrics["episodes"] == 12
