@@ -5,7 +5,11 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
-from planet_tf.training.checkpoint import Checkpoint, Position
+from planet_tf.training.checkpoint import (
+    Checkpoint,
+    Position,
+    restore_weights,
+)
 from planet_tf.training.learner import Learner
 
 TINY = config.Config(
@@ -89,3 +93,14 @@ def test_needs_no_list_of_checkpoints(tmp_path):
     (tmp_path / "checkpoint").unlink()
     _, _, checkpoint = _parts(tmp_path, seed=1)
     assert checkpoint.restore().updates == 10
+
+
+def test_weights_alone_are_all_of_them(tmp_path):
+    """Layers in lists were left as initialised, without any complaint."""
+    model, learner, checkpoint = _parts(tmp_path)
+    _train(model, learner)
+    checkpoint.save(Position(3))
+    other, _, _ = _parts(tmp_path / "other", seed=1)
+    restore_weights(tmp_path / "ckpt-3", other)
+    for old, new in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(old, new)

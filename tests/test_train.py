@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import config, train
+from planet_tf import config, dashboard, train
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -95,7 +96,13 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     )
     tags = events.Reload().Tags()
     assert {"test/open_loop", "test/cup_catch"} <= set(tags["images"])
-    assert {"train/kl", "train/grad_norm", "test/score"} <= set(tags["scalars"])
+    for charts in dashboard.CHARTS.values():
+        for title, (expression,) in charts.items():
+            found = [t for t in tags["scalars"] if re.match(expression, t)]
+            assert found, f"nothing to show in {title}"
+    # 5 of 21 frames are seen.
+    assert len(last["open_loop/image_by_step"]) == 16
+    assert last["open_loop/kl_at_15"] == last["open_loop/kl_by_step"][14]
     assert list((logdir / "checkpoints").glob("*.index"))
 
     # The same folder with other flags is refused, naming what differs.
