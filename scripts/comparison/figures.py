@@ -199,7 +199,8 @@ def _finish(
         [shown[label] for label in labels],
         labels,
         loc="outside lower center",
-        ncols=min(3, len(panels)),
+        # Names of agents with many changes are long.
+        ncols=min(len(panels), 3 if max(map(len, labels)) < 45 else 1),
         frameon=False,
     )
 

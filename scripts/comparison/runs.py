@@ -47,9 +47,10 @@ class Result:
 
     @property
     def label(self) -> str:
-        """The agent, and the other tasks it learned, in a legend."""
-        others = [task for task in self.tasks if task != self.task]
-        return " ".join([self.agent, *(f"+ {task}" for task in others)])
+        """The agent, and its tasks if it learns several."""
+        if len(self.tasks) == 1:
+            return self.agent
+        return f"{self.agent}, {' + '.join(self.tasks)}"
 
 
 def read(folder: pathlib.Path) -> tuple[list[Result], list[str]]:
