@@ -65,8 +65,8 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
     _write(out / "curves.csv", _curves(results))
     missing = [task for task in tasks if task not in run_tasks]
     introduction = (
-        f"{len(folders)} run(s) of planet_tf on {', '.join(run_tasks)}, beside "
-        "published results."
+        f"Runs of planet_tf on {', '.join(run_tasks)}, beside published "
+        "results."
     )
     if missing:
         introduction += f" Not run: {', '.join(missing)}."
@@ -82,14 +82,14 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
             out / "steps.png",
             "Noise-free test episodes during training. Thick: median over "
             "seeds, where all have come so far; shaded: from the lower to the "
-            "upper quartile; thin: single seeds. Published agents for "
-            "comparison; the horizontal lines are their final returns.",
+            "upper quartile; thin: single seeds, as many for each agent as its "
+            "panel says. Horizontal lines: final returns of published agents.",
         ),
         (
             out / "hours.png",
             "The same against the time spent training, on whatever machine "
-            "each run had. No times were published for the other agents: the "
-            "horizontal lines are their final returns.",
+            "each run had. Horizontal lines: final returns of published "
+            "agents, whose learning curves over time are not known.",
         ),
     ]
     _write(

@@ -101,6 +101,46 @@ def test_nothing_is_filled_in_before_the_first_test(tmp_path):
     assert math.isnan(result.final) and "no metrics.jsonl" in problems[0]
 
 
+def evaluate(folder, checkpoint, returns, task="cup_catch", **planner):
+    """What `planet_tf.evaluate` writes, as far as it is read."""
+    content = {
+        "checkpoint": checkpoint,
+        **planner,
+        "tasks": {
+            task: {
+                "return": {"mean": sum(returns) / len(returns)},
+                "episodes": [{"return": value} for value in returns],
+            }
+        },
+    }
+    path = folder / f"evaluation/{checkpoint}/evaluation.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_newest_evaluation_replaces_tests(tmp_path):
+    """10 episodes of one agent say more than 5 of several."""
+    folder = make_run(tmp_path / "r", [0.0] * 12)
+    evaluate(folder, 200, [5.0])
+    evaluate(folder, 1000, [10.0, 20, 60], planner_horizon=12)
+    evaluate(folder, 1100, [900.0], planner_horizon=13)  # Not this agent.
+    (result,) = read(folder)
+    assert (result.final, result.episodes) == (30, 3)
+    assert result.source == "evaluation at update 1,000"
+    assert result.trained_steps == 100_000
+    assert len(result.returns) == 12
+
+
+def test_damaged_evaluation_is_named(tmp_path):
+    folder = make_run(tmp_path / "r", [7.0])
+    path = evaluate(folder, 100, [5.0])
+    path.write_text(path.read_text()[:-9])
+    (result,), problems = runs.read(folder)
+    assert (result.final, result.source) == (7, "tests while training")
+    assert len(problems) == 1 and str(path) in problems[0]
+
+
 def test_metrics_as_csv(tmp_path):
     """Empty cells are no tests; the same names as in metrics.jsonl."""
     folder = make_run(tmp_path / "r", [1.0])
@@ -159,6 +199,10 @@ def test_newest_video_of_each_name(tmp_path):
     assert found == ["a-0000200", "test_b-0000100"]
     (tmp_path / "a.gif").touch()
     assert [path.stem for path in runs.videos(tmp_path)] == ["a"]
+    for checkpoint in ("900", "1000"):  # In numerical order.
+        (tmp_path / "evaluation" / checkpoint).mkdir(parents=True)
+        (tmp_path / f"evaluation/{checkpoint}/e{checkpoint}.gif").touch()
+    assert [path.stem for path in runs.videos(tmp_path)] == ["a", "e1000"]
 
 
 def test_summary_by_hand():
@@ -233,7 +277,7 @@ def test_tables_by_hand(tmp_path):
 
     returns = row(made["returns"], task="cup_catch")
     assert returns[f"{ours}: median return"] == 150
-    assert (returns["seeds"], returns["environment steps"]) == (3, "20,000")
+    assert (returns["seeds"], returns["median steps"]) == (3, 20_000)
     assert returns["D4PG (pixels, 100,000 episodes)"] == 980
     not_run = row(made["returns"], task="walker_walk")
     assert math.isnan(not_run[f"{ours}: median return"])

@@ -20,6 +20,7 @@ h2 {{ margin: 2em 0 .5em; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 14px; }}
 th, td {{ padding: .3em .8em; text-align: left; vertical-align: bottom; }}
+td {{ white-space: nowrap; }}
 th {{ border-bottom: 2px solid #222; }}
 td {{ border-bottom: 1px solid #ddd; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; }}

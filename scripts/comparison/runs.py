@@ -67,9 +67,11 @@ def read(folder: pathlib.Path) -> tuple[list[Result], list[str]]:
     """
     values = _read_config(folder / "config.yaml")
     points, problems = _read_points(folder)
+    evaluations, damaged = _read_evaluations(folder, values)
     return [
-        _result(folder, values, points, task) for task in values["tasks"]
-    ], problems
+        _result(folder, values, points, evaluations, task)
+        for task in values["tasks"]
+    ], problems + damaged
 
 
 def canonical_task(name: str) -> str:
@@ -79,13 +81,23 @@ def canonical_task(name: str) -> str:
 
 
 def videos(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The newest GIF of each name: beside the metrics, or in videos/."""
-    newest = sorted(folder.glob("*.gif"))
-    if newest:
-        return newest
-    # Names end in the number of updates, with leading zeros.
-    numbered = sorted(folder.glob("videos/*.gif"))
-    return sorted({p.stem.rpartition("-")[0]: p for p in numbered}.values())
+    """The newest GIF of each name: beside the metrics, or in videos/.
+
+    And those of the newest evaluation, if there is one.
+    """
+    found = sorted(folder.glob("*.gif"))
+    if not found:
+        # Names end in the number of updates, with leading zeros.
+        numbered = sorted(folder.glob("videos/*.gif"))
+        newest = {path.stem.rpartition("-")[0]: path for path in numbered}
+        found = sorted(newest.values())
+    evaluated = [
+        path for path in folder.glob("evaluation/*") if path.name.isdigit()
+    ]
+    if evaluated:
+        newest = max(evaluated, key=lambda path: int(path.name))
+        found += sorted(newest.glob("*.gif"))
+    return found
 
 
 @functools.cache
@@ -159,17 +171,59 @@ def _read_points(folder: pathlib.Path) -> tuple[list[dict], list[str]]:
     return points, problems
 
 
+def _read_evaluations(
+    folder: pathlib.Path, values: dict
+) -> tuple[list[dict], list[str]]:
+    """What `planet_tf.evaluate` wrote, oldest checkpoint first.
+
+    Those with another planner than the run's are left out.
+    """
+    evaluations, problems = [], []
+    for path in [
+        *folder.glob("evaluation.json"),
+        *folder.glob("evaluation/*/evaluation.json"),
+    ]:
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            for task in found["tasks"].values():
+                float(task["return"]["mean"]), len(task["episodes"])
+            int(found["checkpoint"])
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            problems.append(f"{path}: skipped, it is not an evaluation")
+            continue
+        if all(
+            found[name] == values.get(name, found[name])
+            for name in found
+            if name.startswith("planner_")
+        ):
+            evaluations.append(found)
+    return sorted(evaluations, key=lambda e: e["checkpoint"]), problems
+
+
 def _result(
-    folder: pathlib.Path, values: dict, points: list[dict], task: str
+    folder: pathlib.Path,
+    values: dict,
+    points: list[dict],
+    evaluations: list[dict],
+    task: str,
 ) -> Result:
     name = f"test/return_{task}"
     tests = [point for point in points if point.get(name) is not None]
     returns = np.array([point[name] for point in tests], float)
     last = points[-1] if points else {}
     final, source, steps = math.nan, "no test yet", 0
+    episodes = len(returns[-LAST_TESTS:])
     if tests:
         final = returns[-LAST_TESTS:].mean()
         source, steps = "tests while training", tests[-1]["env_steps"]
+    for evaluation in evaluations:
+        if task not in evaluation["tasks"]:
+            continue
+        found, at = evaluation["tasks"][task], evaluation["checkpoint"]
+        final, episodes = found["return"]["mean"], len(found["episodes"])
+        source = f"evaluation at update {at:,}"
+        before = [p["env_steps"] for p in points if p["updates"] <= at]
+        steps = before[-1] if before else 0
     return Result(
         folder=str(folder),
         agent=agent_name(
@@ -189,7 +243,7 @@ def _result(
         trained_steps=int(steps),
         trained_hours=_hours(last),
         final=float(final),
-        episodes=len(returns[-LAST_TESTS:]),
+        episodes=episodes,
         source=source,
     )
 

@@ -98,7 +98,7 @@ def _returns(
     }
     columns, formats = ["task", *methods], {}
     for name in groups:
-        columns += [f"{name}: median return", "seeds", "environment steps"]
+        columns += [f"{name}: median return", "seeds", "median steps"]
         formats[f"{name}: median return"] = ".1f"
     rows = []
     for task in tasks:
@@ -109,11 +109,9 @@ def _returns(
         for by_task in groups.values():
             done = _tested(by_task.get(task, []))
             row += [
-                statistics.summarize([[r.final for r in done]]).median
-                if done
-                else math.nan,
+                _median(done, "final"),
                 len(done),
-                _range_text([r.trained_steps for r in done]),
+                _median(done, "trained_steps"),
             ]
         rows.append(tuple(row))
     return Table(
@@ -125,7 +123,8 @@ def _returns(
             f"{UNKNOWN}: not run, or not published. Published values are "
             "means at the end of training, over 5 seeds for PlaNet; an episode "
             "has 1,000 environment steps. CEM plans with the simulator's own "
-            "state and learns nothing. With one seed, the median is that seed."
+            "state and learns nothing. Medians are over seeds, or one seed's "
+            "values; steps are environment steps."
         ),
         formats=formats,
     )
@@ -267,8 +266,7 @@ def _tested(results: Sequence[Result]) -> list[Result]:
 def _median(results: Sequence[Result], name: str) -> float:
     if not results:
         return math.nan
-    values = [getattr(result, name) for result in results]
-    return statistics.summarize([values]).median
+    return float(np.median([getattr(result, name) for result in results]))
 
 
 def _return_at(results: Sequence[Result], budget: int) -> float:
@@ -280,10 +278,3 @@ def _return_at(results: Sequence[Result], budget: int) -> float:
         for r in results
     ]
     return float(np.median(values)) if values else math.nan
-
-
-def _range_text(values: Sequence[int]) -> str:
-    if not values:
-        return UNKNOWN
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
