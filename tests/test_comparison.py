@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from planet_tf import config as configs
+from planet_tf import evaluation_report
 from scripts.comparison import (
     published,
     runs,
@@ -101,21 +102,16 @@ def test_nothing_is_filled_in_before_the_first_test(tmp_path):
     assert math.isnan(result.final) and "no metrics.jsonl" in problems[0]
 
 
-def evaluate(folder, checkpoint, returns, task="cup_catch", **planner):
+def evaluate(folder, checkpoint, returns, **planner):
     """What `planet_tf.evaluate` writes, as far as it is read."""
-    content = {
-        "checkpoint": checkpoint,
-        **planner,
-        "tasks": {
-            task: {
-                "return": {"mean": sum(returns) / len(returns)},
-                "episodes": [{"return": value} for value in returns],
-            }
-        },
-    }
+    episodes = [{"reward": np.array([0.0, value])} for value in returns]
+    played = evaluation_report.Played([1] * len(returns), episodes, [], 12)
+    tasks = {"cup_catch": evaluation_report.summary(played)}
     path = folder / f"evaluation/{checkpoint}/evaluation.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(content))
+    path.write_text(
+        json.dumps({"checkpoint": checkpoint, **planner, "tasks": tasks})
+    )
     return path
 
 
@@ -157,18 +153,20 @@ def test_metrics_as_csv(tmp_path):
     )
 
 
-def test_agents_are_told_apart_by_what_differs():
+def test_agents_are_told_apart_by_what_differs(tmp_path):
     def name(preset, **changes):
         config = dataclasses.replace(configs.PRESETS[preset], **changes)
-        return runs.agent_name(tuple(dataclasses.asdict(config).items()))
+        configs.save(config, tmp_path / "config.yaml")
+        return read(tmp_path)[0].agent
 
+    (tmp_path / "metrics.jsonl").touch()
     assert name("default") == "default"
     # Longer, with another seed, on another task: the same agent.
     assert name("cpu", seed=7, max_steps=5, tasks=("walker_walk",)) == "cpu"
-    changed = name("default", model="ssm", batch_shape=(16, 25))
-    assert changed == "default, batch_shape=16x25, model=ssm"
-    # A parameter that this version does not have, as in older runs.
-    assert runs.agent_name((("precision", "float32"),)) == "default"
+    changed = name("default", model="ssm", batch_shape=(16, 25), mean_only=True)
+    assert changed == "default, batch_shape=16x25, model=ssm, mean_only=true"
+    # Older runs lack parameters, and have some that are gone.
+    assert runs.agent_name({"precision": "float32"}) == "default"
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def _draw_runs(ax: Axes, task: str, groups: Groups, x_name: str) -> None:
             x,
             np.median(returns, axis=0),
             color=color,
+            linestyle="--" if i // len(_RUN_COLORS) % 2 else "-",
             linewidth=2,
             marker="o" if len(x) < 20 else None,
             markersize=3.5,

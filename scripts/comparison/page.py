@@ -15,7 +15,7 @@ _PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto;
-  max-width: 1200px; padding: 1em 2em 4em; }}
+  max-width: 1300px; padding: 1em 2em 4em; }}
 h2 {{ margin: 2em 0 .5em; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 14px; }}

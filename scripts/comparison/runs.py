@@ -11,12 +11,13 @@ import functools
 import json
 import math
 import pathlib
+import tempfile
 from typing import Any
 
 import numpy as np
 import yaml
 
-from planet_tf.config import PRESETS, Config
+from planet_tf import config as configs
 from planet_tf.control.tasks import TASKS
 
 LAST_TESTS = 5
@@ -100,26 +101,37 @@ def videos(folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-@functools.cache
-def agent_name(settings: tuple[tuple[str, Any], ...]) -> str:
+def agent_name(values: dict[str, Any]) -> str:
     """The preset that is closest, and the values that differ from it.
 
     Args:
-        settings: Values by name; those that are missing have their default,
-            those that this version does not know do not count.
+        values: As config.yaml has them. Those that are missing have their
+            default; those that this version does not know do not count.
     """
-    config = {**_settings(Config()), **dict(settings)}
+    presets = _presets()
+    values = {**presets["default"], **values}
 
     def changes(preset: str) -> list[str]:
-        values = _settings(PRESETS[preset])
         return [
-            f"{name}={_written(config[name])}"
-            for name in values
-            if config[name] != values[name]
+            f"{name}={_written(values[name])}"
+            for name, value in presets[preset].items()
+            if values[name] != value and name not in _NOT_SETTINGS
         ]
 
-    preset = min(PRESETS, key=lambda name: len(changes(name)))
+    preset = min(presets, key=lambda name: len(changes(name)))
     return ", ".join([preset, *changes(preset)])
+
+
+@functools.cache
+def _presets() -> dict[str, dict[str, Any]]:
+    """The values of each preset, as config.yaml has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "config.yaml"
+        result = {}
+        for name, config in configs.PRESETS.items():
+            configs.save(config, path)
+            result[name] = yaml.safe_load(path.read_text("utf-8"))
+    return result
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
@@ -226,13 +238,7 @@ def _result(
         steps = before[-1] if before else 0
     return Result(
         folder=str(folder),
-        agent=agent_name(
-            tuple(
-                (name, tuple(value) if isinstance(value, list) else value)
-                for name, value in values.items()
-                if name not in _NOT_SETTINGS
-            )
-        ),
+        agent=agent_name(values),
         task=canonical_task(task),
         tasks=tuple(canonical_task(task) for task in values["tasks"]),
         seed=values["seed"],
@@ -252,12 +258,7 @@ def _hours(point: dict) -> float:
     return point.get("time/total", math.nan) / 3600
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    values = dataclasses.asdict(config)
-    return {k: v for k, v in values.items() if k not in _NOT_SETTINGS}
-
-
 def _written(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, list) and all(isinstance(x, int) for x in value):
+        return "x".join(map(str, value))  # A shape.
+    return value if isinstance(value, str) else json.dumps(value)

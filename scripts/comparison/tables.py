@@ -198,7 +198,8 @@ def _intervals(groups: Groups) -> Table:
             "The interquartile mean leaves out the lowest and the highest "
             "quarter of the returns; with fewer than four it is the mean. "
             "Intervals: 10,000 bootstrap samples of the seeds of each task, "
-            "percentiles; none where a task has a single seed."
+            "percentiles; none where a task has a single seed, and too "
+            "narrow where it has a few."
         ),
         formats={"median": ".1f", iqm: ".1f"},
     )
