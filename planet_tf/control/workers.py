@@ -97,7 +97,7 @@ class Worker:
 
     def reset(self, seed: int) -> Callable[[], Observation]:
         """Starts an episode; call the result for the first observation."""
-        return self._call("reset", seed)
+        return self.call("reset", seed)
 
     def step(
         self, action: np.ndarray
@@ -108,7 +108,7 @@ class Worker:
             WorkerError: The process is dead. The returned function also
                 raises it when the world failed, died or hung.
         """
-        return self._call("step", action)
+        return self.call("step", action)
 
     def close(self) -> None:
         """Ends the process. May be called twice, or after a failure."""
@@ -130,7 +130,11 @@ class Worker:
         """Closes the worker."""
         self.close()
 
-    def _call(self, method: str, argument: Any) -> Promise:
+    def call(self, method: str, argument: Any) -> Promise:
+        """Starts a method that only some worlds have, as `step` does its own.
+
+        The promise is a function without arguments that waits for the result.
+        """
         self.spec  # noqa: B018  The first answer is the constructor's.
         if self._waiting_for:
             raise RuntimeError(
