@@ -268,7 +268,6 @@ def main(argv: list[str]) -> int:
         args.noise_exponent,
         args.warm_start,
     )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     say = functools.partial(print, flush=True) if not args.json else id
     say(f"{'episode':>7}{'return':>9}{'s/decision':>12}")
     episodes = []
