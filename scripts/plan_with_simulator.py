@@ -29,8 +29,8 @@ import numpy as np
 from planet_tf.control.environments import Observation
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
-from planet_tf.control.tasks import EPISODE_FRAMES
-from planet_tf.control.workers import Worker
+from planet_tf.control.tasks import EPISODE_FRAMES, get_task
+from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.seeding import fold, fold_int
 
 # Paper, table 1, "CEM + true simulator": the defaults below, no learning.
@@ -130,16 +130,16 @@ def play(workers: Sequence[Worker], budget: Budget, seed: int) -> Episode:
     """
     import tensorflow as tf
 
-    start = time.perf_counter()
-    spec = workers[0].spec
     promises = [worker.reset(seed) for worker in workers]
     state = [promise() for promise in promises][0]
-    shape = [budget.iterations, 1, budget.candidates, budget.horizon]
-    mean = np.zeros([budget.horizon, spec.action_dim], np.float32)
+    A = workers[0].spec.action_dim
+    shape = [budget.iterations, 1, budget.candidates, budget.horizon, A]
+    mean = np.zeros([budget.horizon, A], np.float32)
+    start = time.perf_counter()
     score, decisions, done = 0.0, 0, False
     while not done:
         noise = tf.random.stateless_normal(
-            [*shape, spec.action_dim], fold(seed, "plan", decisions)
+            shape, fold(seed, "plan", decisions)
         ).numpy()
         if budget.noise_exponent:
             noise = coloured(noise, budget.noise_exponent)
@@ -166,7 +166,9 @@ def report(
         "mean": round(float(np.mean(scores)), 1),
         "min": round(min(scores), 1),
         "max": round(max(scores), 1),
-        "paper": PAPER.get(task),
+        "paper": {get_task(name): score for name, score in PAPER.items()}.get(
+            get_task(task)
+        ),
         "simulator_steps_per_episode": budget.candidates
         * budget.iterations
         * budget.horizon
@@ -181,7 +183,6 @@ def report(
 
 def append_row(path: pathlib.Path, row: dict[str, object]) -> None:
     """Adds a row to a CSV file, with a header where it is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, row)
         if not file.tell():
@@ -254,11 +255,17 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             f"--planner_topk={args.planner_topk}: must be at most "
             f"--planner_amount={args.planner_amount}"
         )
+    if args.csv:
+        try:  # Better now than after hours of planning.
+            args.csv.parent.mkdir(parents=True, exist_ok=True)
+            args.csv.open("a").close()
+        except OSError as error:
+            parser.error(f"--csv={args.csv}: {error.strerror}")
     return args
 
 
 def main(argv: list[str]) -> int:
-    """Plays, and prints a line for each episode; 2 for a bad argument."""
+    """Plays and prints; returns the exit status, 2 for a bad argument."""
     args = _arguments(argv)
     budget = Budget(
         args.planner_amount,
@@ -268,36 +275,44 @@ def main(argv: list[str]) -> int:
         args.noise_exponent,
         args.warm_start,
     )
-    say = functools.partial(print, flush=True) if not args.json else id
+    constructor = functools.partial(Simulator, args.task)
+    say = functools.partial(
+        print, file=sys.stderr if args.json else sys.stdout, flush=True
+    )
     say(f"{'episode':>7}{'return':>9}{'s/decision':>12}")
     episodes = []
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(Worker(functools.partial(Simulator, args.task)))
-            for _ in range(args.processes)
-        ]
-        for i in range(args.episodes):
-            seed = fold_int(args.seed, "episode", i)
-            episodes.append(play(workers, budget, seed))
-            _, score, seconds = episodes[-1]
-            say(f"{i:7}{score:9.1f}{seconds:12.3f}")
+    try:
+        with contextlib.ExitStack() as stack:
+            workers = [
+                stack.enter_context(Worker(constructor))
+                for _ in range(args.processes)
+            ]
+            for i in range(args.episodes):
+                seed = fold_int(args.seed, "episode", i)
+                episodes.append(play(workers, budget, seed))
+                _, score, seconds = episodes[-1]
+                say(f"{i:7}{score:9.1f}{seconds:12.3f}")
+    except WorkerError as error:
+        print(error, file=sys.stderr)
+        return 1
     row = report(args.task, budget, episodes)
-    if args.csv:
-        command = f"python -m scripts.plan_with_simulator {shlex.join(argv)}"
-        append_row(args.csv, {**row, "command": command})
-    if args.json:
-        print(json.dumps(row))
-        return 0
-    print(f"{'mean':>7}{row['mean']:9.1f}{row['seconds_per_decision']:12.3f}")
+    say(f"{'mean':>7}{row['mean']:9.1f}{row['seconds_per_decision']:12.3f}")
     if row["paper"]:
-        print(
+        say(
             f"Paper: {row['paper']} (CEM + true simulator; 1,000 candidates, "
             "100 elites, 10 iterations, horizon 12)"
         )
     if args.csv:
-        print(f"Row added to {args.csv}")
+        command = f"python -m scripts.plan_with_simulator {shlex.join(argv)}"
+        append_row(args.csv, {**row, "command": command})
+        say(f"Row added to {args.csv}")
+    if args.json:
+        print(json.dumps(row))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -116,6 +116,7 @@ def test_small_budget(capsys, tmp_path):
         ("--task=cup_cach", "cup_cach.*cup_catch"),
         ("--planner_topk=0", "planner_topk.*0 is below 1"),
         ("--planner_topk=2000", "2000.*--planner_amount=1000"),
+        ("--csv=/proc/new/rows.csv", "--csv=/proc/new"),
         ("--planner_amount=many", "planner_amount.*many"),
     ],
 )

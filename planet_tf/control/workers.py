@@ -110,6 +110,23 @@ class Worker:
         """
         return self.call("step", action)
 
+    def call(self, method: str, argument: Any) -> Promise:
+        """Starts a method that only some worlds have, as `step` does its own.
+
+        The promise is a function without arguments that waits for the result.
+        """
+        self.spec  # noqa: B018  The first answer is the constructor's.
+        if self._waiting_for:
+            raise RuntimeError(
+                f"The result of {self._waiting_for} has not been fetched."
+            )
+        try:
+            self._connection.send((method, argument))
+        except OSError as error:
+            raise self._death(method) from error
+        self._waiting_for = method
+        return self._receive
+
     def close(self) -> None:
         """Ends the process. May be called twice, or after a failure."""
         try:
@@ -129,23 +146,6 @@ class Worker:
     def __exit__(self, *unused: object) -> None:
         """Closes the worker."""
         self.close()
-
-    def call(self, method: str, argument: Any) -> Promise:
-        """Starts a method that only some worlds have, as `step` does its own.
-
-        The promise is a function without arguments that waits for the result.
-        """
-        self.spec  # noqa: B018  The first answer is the constructor's.
-        if self._waiting_for:
-            raise RuntimeError(
-                f"The result of {self._waiting_for} has not been fetched."
-            )
-        try:
-            self._connection.send((method, argument))
-        except OSError as error:
-            raise self._death(method) from error
-        self._waiting_for = method
-        return self._receive
 
     def _receive(self) -> Any:
         method = self._waiting_for
