@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _fetch_all(folders, args.tags, args.outdir)
     except OSError as error:
-        print(error, file=sys.stderr)
+        print(error.strerror or error, file=sys.stderr)
         return 2
 
 
