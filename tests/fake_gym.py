@@ -89,9 +89,15 @@ class Blind(Counter):
 
 
 _DEFAULT = {"max_episode_steps": 10}
+_FALLS = {"max_episode_steps": 1000, "kwargs": {"ends": 70}}
 for name, constructor, options in [
     ("FakeCounter-v0", Counter, _DEFAULT),
     ("FakeShort-v0", Counter, {**_DEFAULT, "kwargs": {"ends": 3}}),
+    (
+        "FakeFalls-v0",
+        Counter,
+        {"max_episode_steps": 1000, "kwargs": {"ends": 70}},
+    ),
     ("FakeEndless-v0", Counter, {}),
     ("FakeSeesPictures-v0", SeesPictures, _DEFAULT),
     ("FakeUnbounded-v0", Unbounded, _DEFAULT),

@@ -154,7 +154,7 @@ FAULTS = [
     (stepped(lambda obs, reward, done: (obs, reward, done, {})), "4 values"),
     (stepped(lambda obs, reward, done: obs), "a dict, not the three"),
     (stepped(lambda obs, reward, done: (obs, reward, int(done))),
-     "`done` is a int"),
+     "`done` is of type int"),
     (stepped(lambda obs, reward, done: (obs, reward, not done)), "inverted"),
     (stepped(lambda obs, reward, done: (obs, reward, False)), "never ends"),
     (Unseeded, "same seed starts another"),

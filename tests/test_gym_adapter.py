@@ -1,12 +1,15 @@
 import functools
 import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
 
+from planet_tf.control import gym_adapter
 from planet_tf.control.environments import make_environment
 from planet_tf.control.workers import Worker
 
@@ -178,6 +181,15 @@ def test_in_a_worker():
         assert worker.spec.episode_length == 10
         assert worker.reset(0)()["image"].shape == (64, 64, 3)
         assert worker.step(np.zeros(2))()[1:] == (1.0, False)
+
+
+def test_what_to_install_is_what_is_tested():
+    """The version stands in three places."""
+    project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())
+    (extra,) = project["project"]["optional-dependencies"]["gym"]
+    assert gym_adapter._INSTALL == f"pip install '{extra}'"
+    tested = pathlib.Path("requirements.txt").read_text()
+    assert extra.replace("[mujoco,box2d]", "") in tested.splitlines()
 
 
 def test_without_gymnasium():

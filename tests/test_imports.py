@@ -10,10 +10,13 @@ MODULES = [
     "planet_tf.control.episodes",
     "planet_tf.control.gym_adapter",
     "planet_tf.control.rendering",
+    "planet_tf.control.rewards",
+    "planet_tf.control.simulator",
     "planet_tf.control.tasks",
     "planet_tf.control.workers",
     "planet_tf.control.wrappers",
     "planet_tf.tools.replay",
+    "scripts.plan_with_simulator",
     "tests.fakes",
 ]
 

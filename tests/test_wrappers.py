@@ -7,6 +7,14 @@ from tests.fakes import FrameIndexWorld
 ACTION = np.zeros(2)
 
 
+class EndsEarly(FrameIndexWorld):
+    """Is over after two decisions, whatever the length of its episodes."""
+
+    def step(self, action):
+        observation, reward, _ = super().step(action)
+        return observation, reward, len(self.actions) == 2
+
+
 def play(world):
     """Pixel, reward and `done` of an episode's rows after the first."""
     world.reset(7)
@@ -27,9 +35,7 @@ def test_action_repeat():
 
 
 def test_action_repeat_stops_where_the_world_ends():
-    inner = FrameIndexWorld(4)
-    world = ActionRepeat(inner, 3)
-    inner.spec = inner.spec._replace(episode_length=2)  # Ends early.
+    world = ActionRepeat(EndsEarly(4), 3)
     assert play(world) == [(2, 1 + 2, True)]
 
 
@@ -46,9 +52,8 @@ def test_minimum_duration_leaves_long_episodes_alone():
 
 
 def test_minimum_duration_waits_after_the_end():
-    inner = FrameIndexWorld(8)
+    inner = EndsEarly(8)
     world = MinimumDuration(inner, 4)
-    inner.spec = inner.spec._replace(episode_length=2)  # Ends early.
     expected = [(1, 1, False), (2, 2, False), (2, 0, False), (2, 0, True)]
     assert play(world) == expected
     assert len(inner.actions) == 2

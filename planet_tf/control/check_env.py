@@ -9,7 +9,7 @@ import numpy as np
 from planet_tf.control.environments import Environment, Spec
 
 IMAGE = (64, 64, 3)
-SLOW = 0.2  # seconds a decision; as much as planning it on two CPU cores
+SLOW = 0.2  # seconds a decision; the `cpu` preset plans one in half of that
 _FEW = 20  # decisions of the episodes that are played for a comparison
 
 
@@ -149,7 +149,7 @@ def _play(
         )
         log.require(
             isinstance(done, bool | np.bool_),
-            f"`done` is a {type(done).__name__}, not True or False.",
+            f"`done` is of type {type(done).__name__}, not bool.",
         )
     return rows
 

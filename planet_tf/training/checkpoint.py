@@ -139,6 +139,32 @@ class Checkpoint:
         return None
 
 
+def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
+    """Loads the weights of a checkpoint, and nothing else.
+
+    Args:
+        path: As from `files.checkpoints`.
+        model: Built as the run's.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    try:
+        # Layers in lists, as most are, do not show up as parts of `model`.
+        # The optimizer's list has every variable, in the model's order.
+        weights = tf.train.Checkpoint(
+            _trainable_variables=model.trainable_variables
+        )
+        status = tf.train.Checkpoint(optimizer=weights).read(str(path))
+        status.assert_existing_objects_matched().expect_partial()
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Checkpoint {path} cannot be read ({reason}). Name another one, "
+            "or continue the run to write a new one."
+        ) from error
+
+
 class Saver:
     """Saves where a run stands: on request, in time, and when it fails.
 
