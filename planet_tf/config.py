@@ -245,6 +245,20 @@ class Config:
         }
         return dataclasses.replace(collect, **left_open)
 
+    def as_tested(self) -> "Config":
+        """The same, with the planner of its tests as the run's."""
+        horizon, amount, topk, iterations = self.collectors("test")[
+            "test"
+        ].planner
+        return dataclasses.replace(
+            self,
+            test_collects=(Collect(),),
+            planner_horizon=horizon,
+            planner_amount=amount,
+            planner_topk=topk,
+            planner_iterations=iterations,
+        )
+
     def collectors(self, split: str) -> dict[str, Collect]:
         """The complete collectors of "train" or "test".
 

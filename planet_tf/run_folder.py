@@ -46,7 +46,7 @@ def find(logdir: str | pathlib.Path, updates: int | None = None) -> Run:
             f"{logdir} holds no run, as there is no config.yaml in it. Name "
             "the folder that training printed as its results."
         )
-    config = configs.load(path)
+    config = configs.load(path).as_tested()
     found = checkpoints(logdir / "checkpoints")
     if not found:
         raise ValueError(
