@@ -218,6 +218,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     define_flags()
     try:
-        app.run(main)
+        app.run(main, flags_parser=configs.parse_flags)
     except KeyboardInterrupt:
         sys.exit(130)
