@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from planet_tf import config as configs
 from planet_tf import run_folder, train
-from planet_tf.control import rendering
+from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
 from planet_tf.tools.seeding import fold_int
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> None:
         flush=True,
     )
     try:
-        rendering.choose_backend()
+        choose_backend_for(tasks)
         played = evaluate(agent, tasks, values.episodes, envs, values.seed)
         found = evaluation_report.write(outdir, header, played)
     except (OSError, RuntimeError) as error:

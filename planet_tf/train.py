@@ -29,10 +29,13 @@ from absl import app, flags, logging
 from planet_tf import __version__
 from planet_tf import config as configs
 from planet_tf.config import Config
-from planet_tf.control import rendering
 from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
-from planet_tf.control.environments import Spec, make_environment
+from planet_tf.control.environments import (
+    Spec,
+    choose_backend_for,
+    make_environment,
+)
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
@@ -447,8 +450,7 @@ def main(argv: list[str]) -> None:
             signal.signal(number, _stop)
     try:
         with keep:
-            if any(get_task(task).domain in SUITE for task in config.tasks):
-                rendering.choose_backend()
+            choose_backend_for(config.tasks)
             train(config, logdir)
     except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)

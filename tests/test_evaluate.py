@@ -211,12 +211,12 @@ def test_video_holds_every_episode_to_its_end(played):
 
 def test_without_planner_there_is_no_plan_quality(played, tmp_path):
     """Figures of a search that never was would mislead."""
-    played = {"cup_catch": played._replace(plans=[])}
-    found = evaluation_report.write(tmp_path, {}, played)
-    assert "plan_quality" not in found["cup_catch"]
-    assert "predicted" not in evaluation_report.table("t", found["cup_catch"])
+    played = {"gym:ALE/Pong-v5": played._replace(plans=[])}
+    found = evaluation_report.write(tmp_path, {}, played)["gym:ALE/Pong-v5"]
+    assert "plan_quality" not in found
+    assert "predicted" not in evaluation_report.table("t", found)
     assert {path.name for path in tmp_path.iterdir()} == {
         "evaluation.json",
-        "cup_catch.gif",
-        "cup_catch.mp4",
+        "gym_ALE_Pong-v5.gif",
+        "gym_ALE_Pong-v5.mp4",
     }
