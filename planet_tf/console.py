@@ -4,6 +4,7 @@ import time
 
 import tensorflow as tf
 
+from planet_tf import totals
 from planet_tf.config import Config
 from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.workers import Worker
@@ -46,13 +47,7 @@ def introduction(
     )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
     specs = [worker.spec for worker, *_ in workers.values()]
-    tests = schedule.total_updates // schedule.epoch_updates
-    held_out = config.num_seed_episodes + tests * sum(
-        it.batch_size for it in config.collectors("test").values()
-    )
-    held_out *= len(config.tasks)
-    played = sum(_episodes(config, schedule).values())
-    played += config.num_seed_episodes * len(config.tasks)
+    played, held_out = totals.episodes(config)
     length = max(spec.episode_length for spec in specs)
     lines.append(
         f"Run: {schedule.total_updates:,} updates and {played:,} episodes, "
@@ -115,17 +110,6 @@ def line(
     return "  ".join(parts)
 
 
-def _episodes(config: Config, schedule: Schedule) -> dict[str, int]:
-    """Episodes that each collector adds to the training data by the end."""
-    last = schedule.collect_step(schedule.total_updates)
-    return {
-        name: len(config.tasks)
-        * collect.batch_size
-        * collect.interval.count(last, schedule.batch)
-        for name, collect in config.collectors("train").items()
-    }
-
-
 def _cpu_hours(
     config: Config, schedule: Schedule, action_dim: int, length: int
 ) -> float:
@@ -147,7 +131,7 @@ def _cpu_hours(
         *config.batch_shape, config.conv_depth, action_dim, **sizes
     )
     total = schedule.total_updates * update
-    for name, episodes in _episodes(config, schedule).items():
+    for name, episodes in totals.collected(config).items():
         it = config.collectors("train")[name]
         plan = flops.plan_flops(
             it.amount, it.iterations, it.horizon, action_dim, **sizes

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from absl import app, flags, logging
 
-from planet_tf import __version__
+from planet_tf import __version__, totals
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.control.check_env import spec_problem
@@ -43,7 +43,7 @@ from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
-from planet_tf.training.schedule import Schedule, noise_scale
+from planet_tf.training.schedule import noise_scale
 from planet_tf.validation import check_length
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
@@ -113,13 +113,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 ("test", first.test_episodes),
             )
         )
-        schedule = Schedule(
-            config.train_steps,
-            config.test_steps,
-            config.batch_shape[0],
-            config.max_steps,
-            {k: c.interval for k, c in collects["train"].items()},
-        )
+        schedule = totals.schedule(config)
 
         # Who plays, into which replay, with which agent.
         collectors = {

@@ -1,0 +1,216 @@
+"""Checks an installation: `python -m planet_tf.doctor [--config=cpu ...]`.
+
+Takes the flags of `planet_tf.train`, whose run is what memory and disk have to
+suffice for. Prints a line for each check, and one of advice for each thing
+that is wrong; the exit status is then 1. Whatever may crash or hang runs in a
+process of its own, and this one imports neither TensorFlow nor a simulator.
+"""
+
+import contextlib
+import importlib.metadata
+import math
+import os
+import pathlib
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+from absl import app, flags
+
+from planet_tf import config as configs
+from planet_tf import totals
+from planet_tf.config import Config
+from planet_tf.control.tasks import EPISODE_FRAMES, get_task
+from planet_tf.hardware import (
+    TENSORFLOW,
+    Finding,
+    cpu,
+    graphics,
+    nvidia_driver,
+    run_python,
+    tensorflow,
+    tested,
+)
+from planet_tf.tools.replay import memory_when_full
+
+PYTHONS = ((3, 11), (3, 14))  # TensorFlow has no builds for others.
+OPTIONAL = (
+    "pytest ruff hypothesis psutil matplotlib gymnasium av".split()
+)  # Not needed to train.
+
+# Rough sizes, to see whether a machine is of the right order.
+_PROCESS = 1.5 * 2**30  # Bytes of memory: TensorFlow and a world.
+_FRAME = 2**20  # Activations for a frame of a batch, with conv_depth 32.
+_ON_DISK = 2_000  # A compressed frame.
+_VIDEOS = 3 * 2**20  # GIFs of a test, in files and in TensorBoard.
+
+# Limit and use of a container's memory: version 2 of cgroups, then 1.
+_CGROUPS = [
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+]
+
+
+def main(argv: list[str]) -> None:
+    """Prints all findings."""
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        config = configs.config_from_flags()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    folder = pathlib.Path(flags.FLAGS.logdir).expanduser()
+    wrong = 0
+    for finding in findings(config, folder):
+        mark = "WRONG" if finding.advice else "ok"
+        print(f"{mark:5}  {finding.name:10}  {finding.text}")
+        if finding.advice:
+            wrong += 1
+            print(f"{'':19}-> {finding.advice}")
+        sys.stdout.flush()
+    print(f"{wrong} wrong" if wrong else "All is well.")
+    sys.exit(bool(wrong))
+
+
+def findings(config: Config, folder: pathlib.Path) -> Iterator[Finding]:
+    """Runs all checks, one after another."""
+    yield python(sys.version_info[:2])
+    yield versions(tested(), _installed)
+    driver = nvidia_driver()
+    if driver:
+        yield driver
+    yield from tensorflow(run_python(TENSORFLOW), driver is not None)
+    yield cpu(pathlib.Path("/proc/cpuinfo").read_text())
+    yield from graphics(config, driver is not None)
+    yield memory(config, free_memory())
+    yield disk(config, folder)
+
+
+def python(version: tuple[int, int]) -> Finding:
+    """Whether TensorFlow has builds for this Python."""
+    text = "Python {}.{}".format(*version)
+    if PYTHONS[0] <= version < PYTHONS[1]:
+        return Finding("python", text)
+    return Finding(
+        "python", text, "Use Python 3.11, 3.12 or 3.13, in a new environment."
+    )
+
+
+def versions(
+    pins: Mapping[str, str], installed: Callable[[str], str | None]
+) -> Finding:
+    """Whether the packages are those that are tested together."""
+    found = {name: installed(name) for name in pins}
+    other = {
+        name: version
+        for name, version in found.items()
+        if version != pins[name] and (version or name not in OPTIONAL)
+    }
+    if not other:
+        return Finding("versions", f"{len(pins)} packages, as tested")
+    text = ", ".join(f"{k} {v or 'missing'}" for k, v in other.items())
+    needed = " ".join(f"{name}=={pins[name]}" for name in other)
+    note = ""
+    if {"mujoco", "dm_control"} & other.keys():
+        note = " (mujoco and dm_control only work in matching pairs)"
+    return Finding("versions", text, f"pip install {needed}{note}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def free_memory() -> float:
+    """Bytes of memory that this process may still use; NaN if unknown."""
+    limits = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        text = pathlib.Path("/proc/meminfo").read_text()
+        available = re.search(r"MemAvailable:\s*(\d+) kB", text)
+        limits.append(1024.0 * int(available[1]))
+    for limit, used in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit.
+            allowed = int(pathlib.Path(limit).read_text())
+            limits.append(float(allowed - int(pathlib.Path(used).read_text())))
+    return min(limits, default=math.nan)
+
+
+def memory(config: Config, free: float) -> Finding:
+    """Whether the run of `config` fits into so many bytes."""
+    batch, length = config.batch_shape
+    need = _PROCESS + batch * length * _FRAME * config.conv_depth / 32
+    need += memory_when_full(_episodes(config), _decisions(config))
+    return _enough(
+        "memory",
+        config,
+        need,
+        free,
+        "End other programs, or lower --batch_shape or --max_steps (all "
+        "episodes stay in memory).",
+    )
+
+
+def disk(config: Config, folder: pathlib.Path) -> Finding:
+    """Whether the results of `config` fit into a folder."""
+    there = folder
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        return Finding(
+            "disk",
+            f"{there} cannot be written to",
+            "Choose another folder with --logdir.",
+        )
+    episodes = _episodes(config)
+    tests = episodes * config.collect_every // config.train_steps
+    need = episodes * _decisions(config) * _ON_DISK + tests * _VIDEOS
+    return _enough(
+        "disk",
+        config,
+        need,
+        float(shutil.disk_usage(there).free),
+        f"Free some space in {there}, or choose another folder with --logdir.",
+    )
+
+
+def _enough(
+    name: str, config: Config, need: float, free: float, advice: str
+) -> Finding:
+    text = (
+        f"{free / 2**30:.1f} GiB free; {_episodes(config)} episodes need "
+        f"about {need / 2**30:.1f}"
+    )
+    return Finding(name, text, advice if free < need else "")
+
+
+def _episodes(config: Config) -> int:
+    """Episodes of a run, or as many as the published runs have."""
+    return min(sum(totals.episodes(config)), 1000)
+
+
+def _decisions(config: Config) -> int:
+    """Decisions in the longest episode."""
+    repeats = [
+        config.action_repeat or get_task(name).action_repeat
+        for name in config.tasks
+    ]
+    return EPISODE_FRAMES // min(repeats)
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    configs.define_flags()
+    flags.adopt_module_key_flags(configs)  # For --help.
+    flags.DEFINE_string("logdir", "~/planet_tf", "Folder for results.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=configs.parse_flags)

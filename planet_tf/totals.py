@@ -1,0 +1,40 @@
+"""How large a run will be, from its config alone."""
+
+from planet_tf.config import Config
+from planet_tf.training.schedule import Schedule
+
+
+def schedule(config: Config) -> Schedule:
+    """When a run does what."""
+    collects = config.collectors("train").items()
+    return Schedule(
+        config.train_steps,
+        config.test_steps,
+        config.batch_shape[0],
+        config.max_steps,
+        {name: collect.interval for name, collect in collects},
+    )
+
+
+def collected(config: Config) -> dict[str, int]:
+    """Episodes that each collector adds to the training data by the end."""
+    clock = schedule(config)
+    last = clock.collect_step(clock.total_updates)
+    return {
+        name: len(config.tasks)
+        * collect.batch_size
+        * collect.interval.count(last, clock.batch)
+        for name, collect in config.collectors("train").items()
+    }
+
+
+def episodes(config: Config) -> tuple[int, int]:
+    """Episodes to train on and to test on at the end, seed episodes too."""
+    clock = schedule(config)
+    seeds = config.num_seed_episodes * len(config.tasks)
+    tests = clock.total_updates // clock.epoch_updates
+    each = sum(it.batch_size for it in config.collectors("test").values())
+    return (
+        seeds + sum(collected(config).values()),
+        seeds + tests * each * len(config.tasks),
+    )
