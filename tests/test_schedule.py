@@ -140,7 +140,7 @@ def test_pictures_do_not_grow_with_the_run():
     tests = [u for u in range(short.total_updates + 1) if short.test_due(u)]
     assert [u for u in tests if short.pictures_due(u)] == tests
     default = schedule()
-    due = [u for u in range(1, 999_001) if default.pictures_due(u)]
+    due = [u for u in range(500, 999_001, 500) if default.pictures_due(u)]
     assert due[:3] == [1000, 11_000, 21_000]
     assert due[-1] == 999_000
     assert len(due) == 101
