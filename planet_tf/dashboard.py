@@ -97,9 +97,15 @@ predicts.
 """
 
 
-def introduce(log: Logger, config: Config) -> None:
-    """Writes the guide, the config, and the HParams and Custom Scalars tabs."""
-    log.text("guide", _GUIDE)
+def introduce(log: Logger, config: Config, name: str) -> None:
+    """Writes the guide, the config, and the HParams and Custom Scalars tabs.
+
+    Args:
+        log: Of the run.
+        config: The run's.
+        name: What the HParams tab calls the run.
+    """
+    log.text("about", _GUIDE)  # Above the config, as they are sorted.
     listed = yaml.safe_dump(_hparams(config), sort_keys=False)
     log.text("config", f"```\n{listed}```")
     log.plugin(custom_scalars.pb(_layout()))
@@ -120,7 +126,7 @@ def introduce(log: Logger, config: Config) -> None:
             ],
         )
     )
-    log.plugin(hparams.hparams_pb(values))
+    log.plugin(hparams.hparams_pb(values, trial_id=name))
 
 
 def _layout() -> layout_pb2.Layout:

@@ -142,7 +142,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
-        dashboard.introduce(log, config)
+        dashboard.introduce(log, config, logdir.absolute().name)
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )

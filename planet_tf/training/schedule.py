@@ -112,7 +112,7 @@ class Schedule:
         """
         number, rest = divmod(updates, self.epoch_updates)
         last = self.total_updates // self.epoch_updates
-        every = math.ceil(last / _PICTURES)
+        every = max(1, math.ceil(last / _PICTURES))
         return (
             rest == 0
             and number > 0
