@@ -50,6 +50,8 @@ The horizontal axis is **environment steps** of training data: decisions times
 action repeat, over all tasks. Tags end in a task's name where a run has several
 tasks.
 
+### Tabs
+
 | tab | what to look at |
 | - | - |
 | Custom Scalars | the curves that matter, side by side |
@@ -57,7 +59,9 @@ tasks.
 | Images | videos (they play), strips over time, plots |
 | HParams | this run's parameters beside those of others |
 | Histograms | weights, data, entropies; with `--histograms` |
-| Text | this page, and the config file |
+| Text | this page, and the parameters |
+
+### Topics
 
 | topic | what it holds |
 | - | - |
@@ -73,6 +77,8 @@ image, `prior` one step before |
 | `strips/` | images over time from left to right: truth, prediction, change \
 from frame to frame (grey: none), error (grey: none) |
 | `plots/` | predicted values against true ones; errors by predicted step |
+
+### Names
 
 | name | meaning |
 | - | - |

@@ -83,8 +83,8 @@ def videos(found: OpenLoop) -> dict[str, np.ndarray]:
     truth = found.truth[some]
     closed = {
         "truth": truth,
-        "after seeing it": found.post.image[some],
-        "one step before": found.prior.image[some],
+        "posterior": found.post.image[some],
+        "prior": found.prior.image[some],
     }
     opened = panels.comparison(truth, found.open.image[some])
     return {

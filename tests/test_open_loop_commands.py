@@ -13,6 +13,7 @@ from PIL import Image
 
 from planet_tf import run_folder
 from planet_tf.tools import panels
+from planet_tf.tools.files import TEMPORARY
 from planet_tf.tools.replay import Replay
 from scripts import create_video, open_loop_errors
 from tests import runs
@@ -36,6 +37,8 @@ def folder(tmp_path_factory):
             },
             task,
         )
+    # As of an episode that a run is writing at the moment.
+    (logdir / "test_episodes" / f"000009-a.npz{TEMPORARY}").touch()
     return logdir
 
 
