@@ -217,7 +217,7 @@ def _plot(
             ax.xaxis.get_major_locator().set_params(integer=True)
         middle = np.array(means["elite_return"])
         std = np.array(means["elite_return_std"])
-        returns.plot(iterations, middle, "o-", color=plots.BLUE, label="mean")
+        returns.plot(iterations, middle, "o-", color=plots.BLUE, label="elites")
         returns.fill_between(
             iterations,
             middle - std,
@@ -225,6 +225,13 @@ def _plot(
             color=plots.BLUE,
             alpha=0.2,
             label="± std among the elites",
+        )
+        # Elites owe their returns to lucky samples of the future as well.
+        returns.axhline(
+            each.plan["predicted"].mean(),
+            linestyle="--",
+            color=plots.ORANGE,
+            label="plan, over all samples",
         )
         returns.set(
             title=f"{task}: elites, mean over decisions",
