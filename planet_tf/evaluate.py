@@ -23,6 +23,7 @@ from planet_tf import run_folder, train
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
+from planet_tf.control.tasks import label
 from planet_tf.tools.seeding import fold_int
 
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
@@ -53,7 +54,7 @@ def seeds(seed: int, task: str, count: int) -> list[int]:
 def evaluate(
     agent: "Agent", tasks: Sequence[str], count: int, envs: int, seed: int
 ) -> dict[str, "Played"]:
-    """Plays episodes of every task.
+    """Plays episodes of every task; returns them by the task's label.
 
     Args:
         agent: Chooses for all worlds of a task at once.
@@ -95,7 +96,7 @@ def evaluate(
                             agent.records, row, episode["reward"], horizon
                         )
                     )
-        result[task] = played
+        result[label(task)] = played
     return result
 
 
