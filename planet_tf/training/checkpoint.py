@@ -73,6 +73,8 @@ class Checkpoint:
     ):
         self._directory = pathlib.Path(directory)
         self._keep = keep
+        self._optimizer = optimizer
+        self._learning_rate = float(optimizer.learning_rate)
         with tf.device("/cpu:0"):  # Accelerators hold no text.
             self._position = tf.Variable("", dtype=tf.string)
         self._checkpoint = tf.train.Checkpoint(
@@ -123,6 +125,8 @@ class Checkpoint:
                 status.assert_consumed()
                 values = json.loads(self._position.numpy())
                 losses = tuple(values.pop("losses"))
+                # The checkpoint has one, too, but the run's may be changed.
+                self._optimizer.learning_rate = self._learning_rate
                 return Position(losses=losses, **values)
             except _UNREADABLE as error:
                 logging.warning(
