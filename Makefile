@@ -53,6 +53,11 @@ format: setup  ## Put the code into the format that lint asks for
 tensorboard: setup  ## Show the runs in LOGDIR
 	@$(RUN) -m tensorboard.main --logdir $(LOGDIR)
 
+.PHONY: report
+report: setup  ## Set the runs in results/ beside published results
+	@$(RUN) -m scripts.compare_results --out=results/report \
+	    $(patsubst %/config.yaml,%,$(wildcard results/*/config.yaml))
+
 .PHONY: clean
 clean:  ## Remove .venv and caches; runs are kept
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

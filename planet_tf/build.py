@@ -135,6 +135,8 @@ def agent(
     model: WorldModel,
     action_dim: int,
     collect: Collect | None = None,
+    *,
+    record: bool = False,
 ) -> MPCAgent:
     """The planning agent, of a collector or the run's, without noise."""
     collect = config.collector(collect or Collect())
@@ -146,4 +148,5 @@ def agent(
         candidates=amount,
         elites=topk,
         iterations=iterations,
+        record=record,
     )

@@ -208,6 +208,10 @@ class Config:
         "The same run bit by bit on the same machine, however often it is "
         "stopped and resumed; slower on GPUs.",
     )
+    histograms: bool = param(
+        False,
+        "Show in TensorBoard how weights, data and entropies are distributed.",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

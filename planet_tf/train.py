@@ -16,6 +16,7 @@ import fcntl
 import functools
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ from planet_tf import __version__, totals
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.control import rendering
+from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import Spec, make_environment
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
@@ -54,13 +56,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         ValueError: What `logdir` holds does not fit `config`.
         WorkerError: An environment failed; a checkpoint was written.
     """
-    with _without_cuda_complaints():
+    with without_cuda_complaints():
         import tensorflow as tf
 
-        from planet_tf import build, console
+        from planet_tf import build, console, dashboard, pictures
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
-        from planet_tf.training.evaluation import holdout
+        from planet_tf.training.evaluation import holdout, merged
         from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
@@ -78,7 +80,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         side_by_side = max(collect.batch_size for collect in everyone)
         workers = {
             label(task): [
-                stack.enter_context(_worker(config, task))
+                stack.enter_context(worker(config, task))
                 for _ in range(side_by_side)
             ]
             for task in config.tasks
@@ -136,7 +138,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
-        log.text("config", f"```\n{(logdir / 'config.yaml').read_text()}```")
+        dashboard.introduce(log, config)
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )
@@ -194,7 +196,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 progress.advance(losses[-1], timers)
                 saver.save_if_due()
             skipped.check(updates, losses)
-            metrics = _mean(losses)
+            metrics, curves = _mean(losses), {}
 
             for name in schedule.collect_due(updates):
                 metrics |= _returns(name, play("train", name))
@@ -203,38 +205,45 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             if schedule.test_due(updates):
                 # Deviates from planet: every collector plays once, however
                 # many batches `test_steps` asks for.
+                shown = schedule.pictures_due(updates)
                 for name in collects["test"]:
                     played = play("test", name)
                     metrics |= _returns(name, played)
-                    for task, (episode, *_) in played.items():
-                        log.video(counters, f"{name}/{task}", episode["image"])
+                    if shown:
+                        pictures.log_episodes(log, counters, name, played)
                 with timers("evaluate"), memory_for("a test", "batch_shape"):
-                    scores, video = holdout(
-                        model,
-                        test_replay.batches(
-                            updates,
-                            schedule.test_batches,
-                            config.batch_shape[0],
-                            min(TEST_LENGTH, *map(_rows, specs)),
-                            config.seed,
-                            keys,
-                        ),
-                        fold(config.seed, "holdout", updates),
-                    )
-                metrics |= scores
-                log.video(counters, "test/open_loop", video)
+                    found = {
+                        task: holdout(
+                            model,
+                            test_replay.batches(
+                                updates,
+                                schedule.test_batches,
+                                config.batch_shape[0],
+                                min(TEST_LENGTH, *map(_rows, specs)),
+                                config.seed,
+                                keys,
+                                task,
+                            ),
+                            fold(config.seed, "holdout", updates),
+                        )
+                        for task in workers
+                    }
+                    scores, curves = merged(found)
+                    metrics |= scores
+                    if shown:
+                        pictures.log_predictions(log, counters, found)
+                    if shown and config.histograms:
+                        pictures.log_histograms(log, counters, found, model)
 
             metrics |= timers.summary()
             metrics["time/total"] = first.seconds + time.time() - started
             with undisturbed():
-                log.scalars(counters, metrics)
+                log.scalars(counters, metrics, curves)
                 losses = []
                 recorded = (replay.next_index, test_replay.next_index)
-                if schedule.test_due(updates):
-                    score = _mean_score(metrics, collects["test"])
-                    if score >= best:
-                        best = score
-                        checkpoint.save(position(), best=True)
+                if schedule.test_due(updates) and metrics["test/score"] >= best:
+                    best = metrics["test/score"]
+                    checkpoint.save(position(), best=True)
                 saver.save()
             done = max(updates - first.updates, 1)
             pace = (time.time() - started) / done
@@ -244,7 +253,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _without_cuda_complaints() -> Iterator[None]:
+def without_cuda_complaints() -> Iterator[None]:
     """Hides what TensorFlow's C++ side prints where there is no NVIDIA GPU.
 
     It reports the missing driver as errors, and no log level hides them all.
@@ -262,7 +271,7 @@ def _without_cuda_complaints() -> Iterator[None]:
         os.close(shown)
 
 
-def _worker(config: Config, task: str) -> contextlib.AbstractContextManager:
+def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
     """The world of a task in its own process, closed at the end."""
     constructor = functools.partial(
         make_environment,
@@ -309,11 +318,6 @@ def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
     }
     scores = {f"{name}/return_{task}": x for task, x in returns.items()}
     return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
-
-
-def _mean_score(metrics: dict[str, float], names: Iterable[str]) -> float:
-    """What the best checkpoint is the best of."""
-    return float(np.mean([metrics[f"{name}/score"] for name in names]))
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
@@ -370,11 +374,14 @@ def _try_worlds(config: Config) -> None:
         if get_task(task).domain in SUITE:
             continue
         try:
-            with _worker(config, task) as worker:
-                spec = worker.spec
+            with worker(config, task) as world:
+                spec = world.spec
         except WorkerError as error:
-            reason = str(error).strip().splitlines()[-1]
+            # The last exception of the traceback, to the end of its message.
+            *_, reason = re.split(r"\n(?=[\w.]*Error: )", str(error).strip())
             raise ValueError(f"--task={task}: {reason}") from error
+        if problem := spec_problem(spec):
+            raise ValueError(f"--task={task}: {problem}")
         configs.check_length(config, task, spec.episode_length)
 
 

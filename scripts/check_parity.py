@@ -8,6 +8,11 @@ stored noise. The functions in `scripts/parity` give the same inputs and noise
 to the code that trains and acts. Every array is an input, is compared, or is
 listed with the reason why not.
 
+Any folder in that layout will do: sizes of networks, the planner's elites and
+the states that worlds begin in are taken from its arrays. Settings that the
+arrays do not contain are `SETTINGS` in `scripts/parity/report.py`, where a
+`settings.json` in the folder does not say otherwise.
+
 Differences are relative to the largest magnitude in an array, or in each of its
 rows where those belong to different variables. The exit status is 0 only when
 every array is accounted for and within its tolerance.

@@ -7,7 +7,11 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
-from planet_tf.training.checkpoint import Checkpoint, Position
+from planet_tf.training.checkpoint import (
+    Checkpoint,
+    Position,
+    restore_weights,
+)
 from planet_tf.training.learner import Learner
 
 TINY = config.Config(
@@ -128,3 +132,14 @@ def test_leftovers_of_a_crash_are_removed(tmp_path):
     (tmp_path / "ckpt-1.data-00000-of-00001").write_text("")
     checkpoint.save(Position(2))
     assert all(p.name.startswith("ckpt-2.") for p in tmp_path.iterdir())
+
+
+def test_weights_alone_are_all_of_them(tmp_path):
+    """Layers in lists were left as initialised, without any complaint."""
+    model, learner, checkpoint = _parts(tmp_path)
+    _train(model, learner)
+    checkpoint.save(Position(3))
+    other, _, _ = _parts(tmp_path / "other", seed=1)
+    restore_weights(tmp_path / "ckpt-3", other)
+    for old, new in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(old, new)

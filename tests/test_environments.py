@@ -1,4 +1,5 @@
 import functools
+import importlib.util
 import multiprocessing
 import sys
 import types
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from planet_tf.control import rendering
+from planet_tf.control.check_env import check_env
 from planet_tf.control.environments import DeepMindControl, make_environment
-from planet_tf.control.tasks import TASKS, Task
+from planet_tf.control.tasks import TASKS, Task, get_task
 from planet_tf.control.workers import Worker
 
 # Action size and sizes of the observations, from the original's tasks.
@@ -27,7 +29,25 @@ EXPECTED = {
         6,
         {"height": (), "orientations": (14,), "velocity": (9,)},
     ),
+    "dummy": (2, {"position": (2,), "goal": (2,)}),
+    "gym_cheetah": (6, {"state": (17,)}),
+    "gym_racecar": (3, {}),
 }
+
+# Those that the original had, where planet_tf[gym] is installed.
+GYM = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            not all(map(importlib.util.find_spec, needed)),
+            reason=f"needs {' and '.join(needed)}",
+        ),
+    )
+    for name, needed in {
+        "gym_cheetah": ("gymnasium", "imageio"),
+        "gym_racecar": ("gymnasium", "Box2D", "pygame"),
+    }.items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +74,13 @@ def play(name, seeds=(0,), decisions=3, **kwargs):
     return world.spec, episodes
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, "dummy", *GYM])
 def test_contract(simulator, name):
     spec, (steps,) = simulator(play, name)
     action_dim, arrays = EXPECTED[name]
+    repeat = get_task(name).action_repeat
     assert spec.action_dim == action_dim
-    assert spec.episode_length == 1000 // TASKS[name].action_repeat
+    assert spec.episode_length == 1000 // repeat
     assert spec.observations == {"image": (64, 64, 3), **arrays}
     for observation, reward, done in steps:
         shapes = {key: value.shape for key, value in observation.items()}
@@ -70,12 +91,13 @@ def test_contract(simulator, name):
         for key in arrays:
             assert observation[key].dtype == np.float32
         assert isinstance(reward, float) and not done
-        assert 0 <= reward <= TASKS[name].action_repeat
+        if "gym" not in name:
+            assert 0 <= reward <= repeat
     before, after = steps[0][0]["image"], steps[-1][0]["image"]
     assert np.any(before != after), "the image does not move"
 
 
-@pytest.mark.parametrize("name", ["reacher_easy", "finger_spin"])
+@pytest.mark.parametrize("name", ["reacher_easy", "finger_spin", *GYM])
 def test_seed_and_actions_determine_the_episode(simulator, name):
     """Whatever was played before: an interrupted run must not differ."""
     _, (first, second, again) = simulator(play, name, (7, 8, 7))
@@ -83,6 +105,8 @@ def test_seed_and_actions_determine_the_episode(simulator, name):
         assert one[1] == same[1]
         for key in one[0]:
             np.testing.assert_array_equal(one[0][key], same[0][key])
+    if name == "gym_cheetah":
+        return  # Starts differ by less than a pixel.
     # Before any action, so that nothing but the seed can make a difference.
     starts = first[0][0]["image"], second[0][0]["image"]
     assert np.any(starts[0] != starts[1]), "the seed has no effect"
@@ -140,6 +164,17 @@ def test_size_and_camera(simulator):
     images = [run[1][0][0][0]["image"] for run in (one, other)]
     assert images[0].shape == (32, 48, 3) == one[0].observations["image"]
     assert np.any(images[0] != images[1])
+
+
+def check(name, **kwargs):
+    """What `check_env` finds wrong, however busy the machine is."""
+    return check_env(make_environment(name, **kwargs), slow=10)[0]
+
+
+def test_check_env_finds_nothing_wrong(simulator):
+    """With a real simulator, which remembers more than it should."""
+    world = functools.partial(check, action_repeat=50, render_quality="fast")
+    assert simulator(world, "cup_catch") == []
 
 
 def test_in_a_worker(simulator):

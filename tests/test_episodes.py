@@ -1,6 +1,7 @@
 """Tests of the one place that fixes time indices, and of random actions."""
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from planet_tf.control.episodes import (
     collect,
     episode_return,
 )
-from tests.fakes import FrameIndexWorld
+from planet_tf.control.workers import Worker
+from tests.fakes import FrameIndexWorld, SeededWorld
 
 
 class FakeWorker:
@@ -102,6 +104,35 @@ def test_worlds_step_side_by_side():
     workers = [FakeWorker(FrameIndexWorld(2), log) for _ in range(3)]
     collect(workers, CountingPolicy([2] * 3), [0, 1, 2])
     assert log == (["send"] * 3 + ["wait"] * 3) * 3
+
+
+class BrightnessPolicy:
+    """Acts on each world's own image alone."""
+
+    def reset(self, batch, seed):
+        pass
+
+    def act(self, images):
+        brightness = images.mean((1, 2, 3)) / 127.5 - 1
+        return np.stack([brightness, -brightness], 1)
+
+
+def test_a_batch_plays_what_each_world_would_play_alone():
+    """Rows that mix, or workers that get another's action, would differ."""
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(Worker(functools.partial(SeededWorld, length)))
+            for length in (3, 5, 2)
+        ]
+        # Twice, as a worker that ended early has to start again.
+        for seeds in ([1, 2, 3], [4, 5, 6]):
+            batch = collect(workers, BrightnessPolicy(), seeds)
+            for worker, seed, episode in zip(
+                workers, seeds, batch, strict=True
+            ):
+                (alone,) = collect([worker], BrightnessPolicy(), [seed])
+                for key, value in alone.items():
+                    np.testing.assert_array_equal(episode[key], value)
 
 
 def test_worlds_with_fewer_action_dimensions():

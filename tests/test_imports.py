@@ -4,12 +4,19 @@ import sys
 MODULES = [
     "planet_tf",
     "planet_tf.config",
+    "planet_tf.control.check_env",
+    "planet_tf.control.dummy",
     "planet_tf.control.environments",
     "planet_tf.control.episodes",
+    "planet_tf.control.gym_adapter",
     "planet_tf.control.rendering",
+    "planet_tf.control.rewards",
+    "planet_tf.control.simulator",
     "planet_tf.control.tasks",
     "planet_tf.control.workers",
+    "planet_tf.control.wrappers",
     "planet_tf.tools.replay",
+    "scripts.plan_with_simulator",
     "tests.fakes",
 ]
 
@@ -24,7 +31,9 @@ def test_worlds_and_data_do_without_tensorflow():
 import importlib, sys
 for name in {MODULES}:
     importlib.import_module(name)
-    for unwanted in ("tensorflow", "keras", "dm_control", "mujoco"):
+    for unwanted in (
+        "tensorflow", "keras", "dm_control", "mujoco", "gymnasium"
+    ):
         assert unwanted not in sys.modules, f"{{name}} imports {{unwanted}}"
 """
     subprocess.run([sys.executable, "-c", code], check=True)

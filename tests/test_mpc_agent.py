@@ -1,5 +1,6 @@
 """The acting agent around a tiny world model."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
+from planet_tf.control.planning import cross_entropy_method
 
 TINY = config.Config(
     conv_depth=2,
@@ -126,3 +128,36 @@ def test_rows_do_not_mix(agent):
             ),
         )
         np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+def test_record_of_decisions():
+    """Says what was predicted, and changes no action."""
+    model = build.world_model(TINY, 2)
+    silent = build.agent(TINY, model, 2)
+    agent = build.agent(TINY, model, 2, record=True)
+    for each in (silent, agent):
+        each.reset(3, seed=4)
+    for t in range(2):
+        images = _images(3, t)
+        np.testing.assert_array_equal(agent.act(images), silent.act(images))
+    assert silent.records == [] and len(agent.records) == 2
+    predicted, search = agent.records[1]
+    assert predicted.shape == (3,)
+    assert search.elite_return.shape == (2, 3)
+    # By hand: 16 futures of the same plan, from this row's belief.
+    noise = agent.draw_noise(agent._seed + tf.constant([1, 0]), 3)
+    objective = agent.predicted_return(agent._state, noise.latent)
+    plan = cross_entropy_method(objective, noise.plan, elites=4)
+    row = tf.nest.map_structure(lambda x: x[1:2], agent._state)
+    futures = agent.predicted_return(row, noise.latent[:, 1:2])(
+        tf.repeat(plan[1:2, None], 16, 1), 1
+    )
+    np.testing.assert_allclose(predicted[1], np.mean(futures), atol=1e-4)
+    agent.reset(3, seed=4)
+    assert agent.records == []
+
+
+def test_nothing_to_record_without_a_search():
+    idle = dataclasses.replace(TINY, planner_iterations=0)
+    with pytest.raises(ValueError, match="iteration"):
+        build.agent(idle, build.world_model(idle, 2), 2, record=True)

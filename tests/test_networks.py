@@ -70,17 +70,18 @@ def test_subpixel_gradient_is_the_plain_one():
     """A hand-written gradient that is wrong trains to something else."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(size=[2, 30, 30, 4]), tf.float32)
-    kernel = tf.Variable(rng.normal(size=[6, 6, 3, 4]), dtype=tf.float32)
+    kernel = tf.constant(rng.normal(size=[6, 6, 3, 4]), tf.float32)
+    bias = tf.constant(rng.normal(size=[3]), tf.float32)
     weight = tf.constant(rng.normal(size=[2, 64, 64, 3]), tf.float32)
     gradients = []
     for function in (
-        lambda: conv_ha._subpixel_deconv(x, kernel),
-        lambda: conv_ha._deconv(x, kernel, tf.zeros([3])),
+        lambda: conv_ha._subpixel_deconv(x, kernel, bias),
+        lambda: conv_ha._deconv(x, kernel, bias),
     ):
         with tf.GradientTape() as tape:
-            tape.watch(x)
+            tape.watch([x, kernel, bias])
             loss = tf.reduce_sum(weight * tf.sin(function()))
-        gradients.append(tape.gradient(loss, [x, kernel]))
+        gradients.append(tape.gradient(loss, [x, kernel, bias]))
     for fast, plain in zip(*gradients, strict=True):
         np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-3)
 

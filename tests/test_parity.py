@@ -1,16 +1,23 @@
 """Our numbers against those of the original code (`tests/golden`)."""
 
 import json
+import multiprocessing
 import pathlib
 import shutil
 
 import numpy as np
 import pytest
 
+from planet_tf import build
+from planet_tf.config import Config
+from planet_tf.tools.golden import original_variables
 from scripts import check_parity
-from scripts.parity.report import EXACT, LAYER, Parity
+from scripts.parity import acting, model
+from scripts.parity.probe import play
+from scripts.parity.report import EXACT, LAYER, SETTINGS, Parity
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+_REACHER = ("action", "state", "obs_to_target")
 
 
 @pytest.mark.parametrize("file", check_parity.SECTIONS)
@@ -58,6 +65,63 @@ def test_names_are_compared(tmp_path):
     parity.check("file:x", ["float32", "uint8"], EXACT)
     parity.check("file:x", ["float32", "int8"], EXACT)
     assert [check.passed for check in parity.checks] == [True, False]
+
+
+def test_settings_of_a_folder(tmp_path):
+    """A folder made with other settings says so, and a typo is not ignored."""
+    assert Parity(tmp_path).settings == SETTINGS
+    path = tmp_path / "settings.json"
+    path.write_text('{"exploration": 0.5}')
+    assert Parity(tmp_path).settings == {**SETTINGS, "exploration": 0.5}
+    path.write_text('{"explore": 0.5}')
+    with pytest.raises(ValueError, match="settings.json: .* explore; there"):
+        Parity(tmp_path)
+
+
+@pytest.mark.parametrize("elites", [1, 3, 7])
+def test_elites_follow_from_their_gap(tmp_path, elites):
+    """The folder does not hold their number."""
+    rng = np.random.default_rng(0)
+    returns = rng.normal(size=[4, 16]).astype(np.float32)
+    ranked = np.sort(returns)[:, ::-1]
+    gap = ranked[:, elites - 1] - ranked[:, elites]
+    arrays = {"returns": returns, "elite_gap": gap}
+    arrays = {f"{x}_{k}": v for x in ("mean", "eps") for k, v in arrays.items()}
+    np.savez(tmp_path / "cem.npz", **arrays)
+    assert acting.elites(Parity(tmp_path)) == elites
+
+
+def test_sizes_follow_from_the_shapes(tmp_path):
+    """A folder of a smaller model needs no change here."""
+    sizes = {"model_size": 7, "state_size": 3, "num_layers": 2, "num_units": 5}
+    for file in model.CELLS:
+        config = Config(model=file, conv_depth=2, **sizes)
+        variables = original_variables(build.world_model(config, 4))
+        shapes = {k: list(v.shape) for k, v in variables.items()}
+        np.savez(
+            tmp_path / f"{file}.npz",
+            var_names=list(shapes),
+            var_shapes=[json.dumps(shape) for shape in shapes.values()],
+        )
+        np.savez(tmp_path / "inputs.npz", action=np.zeros([2, 6, 4]))
+        ours = original_variables(model.build(Parity(tmp_path), file))
+        assert {k: list(v.shape) for k, v in ours.items()} == shapes
+
+
+def test_worlds_begin_as_the_folder_says():
+    """Another seed draws another state, and another target for a reacher."""
+    with np.load(GOLDEN / "physics.npz") as arrays:
+        array = {x: arrays[f"reacher_easy_{x}"] for x in _REACHER}
+    start = array["state"][0] + 0.5
+    target = array["obs_to_target"][0] - 0.05
+    process = multiprocessing.get_context("spawn").Pool(1)
+    with process:
+        played = process.apply(
+            play, ("reacher_easy", array["action"], start, target, False)
+        )
+    np.testing.assert_array_equal(played["physics_state"][0], start)
+    np.testing.assert_allclose(played["to_target"][0], target, atol=1e-6)
+    assert played["length"] == len(array["action"])
 
 
 def test_command(tmp_path, monkeypatch, capsys):

@@ -83,6 +83,36 @@ def test_numpy_twin():
     np.testing.assert_allclose(plan[0], mean, atol=1e-5)
 
 
+def test_record_of_a_search():
+    """By hand, for each row and iteration; recording changes no plan."""
+    noise = _noise(iterations=3, batch=2, candidates=20).numpy()
+
+    def objective(actions, i):
+        rows = tf.constant([1.0, -2.0])[:, None]
+        return rows * tf.reduce_sum(actions, [2, 3])
+
+    plan, search = cross_entropy_method(objective, noise, elites=5, record=True)
+    np.testing.assert_array_equal(
+        plan, cross_entropy_method(objective, noise, elites=5)
+    )
+    for row, scale in enumerate([1.0, -2.0]):
+        mean, std = np.zeros([3, 2]), np.ones([3, 2])
+        for i in range(3):
+            actions = np.clip(mean + std * noise[i, row], -1, 1)
+            returns = scale * actions.sum((1, 2))
+            best = np.argsort(-returns)[:5]
+            mean = actions[best].mean(0)
+            std = np.sqrt(actions[best].var(0) + 1e-6)
+            expected = [
+                returns[best].mean(),
+                returns[best].std(),
+                std.mean(),
+                std[0].mean(),
+            ]
+            found = [values[i, row] for values in search]
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_without_iterations_it_plans_zeros():
     """The original's way to switch planning off."""
     plan = _plan(lambda actions, i: actions[:, :, 0, 0], _noise(iterations=0))

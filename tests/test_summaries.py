@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf.tools import summaries
-from planet_tf.tools.summaries import Logger, open_loop_video
+from planet_tf.tools import plots
+from planet_tf.tools.summaries import Logger
 
 
 def counters(updates):
@@ -134,6 +134,61 @@ def test_text_reaches_text_tab(tmp_path):
     assert tf.make_ndarray(event.tensor_proto).item() == b"batch: 50"
 
 
+def test_counters_and_curves(tmp_path):
+    """Curves must not break who reads scalars; counters are scalars, too."""
+    with Logger(tmp_path) as logger:
+        logger.scalars(counters(1), {"a": 1}, {"b": np.array([1, np.nan])})
+    (point,) = points(tmp_path)
+    assert point["b"] == [1, None]
+    reader = tensorboard(tmp_path)
+    assert reader.Scalars("progress/updates")[0].value == 1
+    assert "b" not in reader.Tags()["scalars"]
+
+
+def test_newest_videos_are_kept(tmp_path):
+    """Ten of each name, and not those of a name that begins alike."""
+    frames = np.zeros([2, 4, 4, 3], np.uint8)
+    with Logger(tmp_path) as logger:
+        logger.video(counters(1), "test/cup-1", frames)
+        for updates in range(1, 13):
+            logger.video(counters(updates), "test/cup", frames)
+    names = sorted(path.name for path in (tmp_path / "videos").iterdir())
+    kept = [f"test_cup-{number:07d}.gif" for number in range(3, 13)]
+    assert names == [*kept, "test_cup-1-0000001.gif"]
+
+
+def test_images_and_plots_can_be_decoded(tmp_path):
+    """A wrong size makes TensorBoard squeeze them."""
+    image = np.zeros([6, 40, 3], np.uint8)
+    image[:, 20:] = 255
+    figure, axes = plots.figure(1, 1, (3, 2))
+    axes.plot([1, 2])
+    with Logger(tmp_path) as logger:
+        logger.image(counters(1), "strips/a", image)
+        logger.figure(counters(1), "plots/a", figure)
+    reader = tensorboard(tmp_path)
+    (strip,), (plot,) = (reader.Images(f"{x}/a") for x in ("strips", "plots"))
+    decoded = Image.open(io.BytesIO(strip.encoded_image_string))
+    assert np.abs(np.asarray(decoded).astype(int) - image).mean() < 4
+    for event in (strip, plot):
+        decoded = Image.open(io.BytesIO(event.encoded_image_string))
+        assert decoded.size == (event.width, event.height)
+
+
+def test_histogram_counts(tmp_path):
+    """Shifted by one bucket, it looks plausible and is wrong."""
+    values = np.array([[0.0, 0.0, 0.0], [3.0, np.nan, 1.01]])
+    with Logger(tmp_path) as logger:
+        logger.histogram(counters(1), "a", values)
+    (event,) = tensorboard(tmp_path).Histograms("a")
+    histogram = event.histogram_value
+    assert (histogram.min, histogram.max, histogram.num) == (0, 3, 5)
+    assert histogram.sum == pytest.approx(4.01)
+    counts = dict(zip(histogram.bucket_limit, histogram.bucket, strict=True))
+    filled = {round(k, 3): v for k, v in counts.items() if v}
+    assert filled == {0.1: 3, 1.1: 1, 3.0: 1}
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "tfevents"])
 def test_full_disk_names_the_file(tmp_path, name):
     """tf.summary goes on in silence; hours of results would be missing."""
@@ -146,52 +201,3 @@ def test_full_disk_names_the_file(tmp_path, name):
         logger._metrics = open("/dev/full", "w")
     with pytest.raises(OSError, match=f"{name}.*No space left.*resume"):
         logger.scalars(counters(1), {"a": 1})
-
-
-def test_open_loop_video_layout():
-    """Rows: truth, prediction, error; columns: sequences; frame by time."""
-    B, T, H, W = 2, 4, 3, 5
-    shape = [B, T, H, W, 3]
-    truth = np.full(shape, 0.2, np.float32)
-    truth[1] = 0.4
-    prediction = np.full(shape, 0.8, np.float32)
-    prediction[1, 3] = 1.5  # Clipped, not wrapped around.
-    video = open_loop_video(truth, prediction, context=2)
-    tall, wide = 2 * H + 4, 2 * W + 4
-    assert video.dtype == np.uint8
-    assert video.shape == (T, 3 * tall, B * wide, 3)
-    tiles = video.reshape(T, 3, tall, B, wide, 3)
-    inside = tiles[:, :, 2:-2, :, 2:-2]
-    # [row, sequence] at the first time step.
-    expected = np.rint(255 * np.array([[0.2, 0.4], [0.8, 0.8], [0.8, 0.7]]))
-    values = inside[0].transpose(0, 2, 1, 3, 4)
-    np.testing.assert_array_equal(
-        values, np.broadcast_to(expected[..., None, None, None], values.shape)
-    )
-    assert (inside[3, 1:, :, 1] == 255).all()
-    for t, color in enumerate(
-        2 * [summaries.CONTEXT_COLOR] + 2 * [summaries.PREDICTED_COLOR]
-    ):
-        frame = tiles[t, 1]
-        assert (frame[:2] == color).all()
-        assert (frame[-2:] == color).all()
-        assert (frame[:, :, :2] == color).all()
-        assert (frame[:, :, -2:] == color).all()
-
-
-def test_open_loop_video_puts_pixels_in_place():
-    """A wrong axis order would mix time, sequences and columns."""
-    truth = np.zeros([2, 3, 4, 5, 3])
-    truth[1, 2, 3, 4, 0] = 1
-    video = open_loop_video(truth, truth)
-    red = np.argwhere(video[:, : 2 * 4 + 4, :, 0] == 255)
-    top, left = 2 + 2 * 3, (2 * 5 + 4) + 2 + 2 * 4
-    assert red.tolist() == [
-        [2, top + i, left + j] for i in (0, 1) for j in (0, 1)
-    ]
-
-
-def test_open_loop_video_refuses_different_shapes():
-    """Broadcasting would hide a prediction that is one frame short."""
-    with pytest.raises(ValueError, match="must both be"):
-        open_loop_video(np.zeros([1, 5, 4, 4, 3]), np.zeros([1, 1, 4, 4, 3]))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from planet_tf.control.tasks import SUITE, TASKS, Task, get_task
+from planet_tf.control.tasks import SUITE, TASKS, Task, get_task, label
 
 
 def test_table_is_the_originals():
@@ -38,7 +38,7 @@ def test_both_names_of_a_task_mean_the_same():
         ("cup_cach", "cup_catch"),
         ("hopper_hop", "hopper-hop"),
         ("lqr-lqr_2_1", None),
-        ("gym_cheetah", None),
+        ("gym_cheeta", "gym_cheetah"),
     ],
 )
 def test_unknown_name(wrong, right):
@@ -46,8 +46,27 @@ def test_unknown_name(wrong, right):
         get_task(wrong)
     message = str(error.value)
     assert right is None or f"Did you mean {right!r}?" in message
-    for name in [*TASKS, "dog-fetch", "quadruped-walk"]:
+    for name in [*TASKS, "dog-fetch", "quadruped-walk", "dummy", "gym:NAME"]:
         assert name in message
+
+
+def test_worlds_that_are_not_dm_controls():
+    """The original's names work too, with its action repeats."""
+    assert get_task("gym:a_module:ALE/Pong-v5") == Task(
+        "gym", "a_module:ALE/Pong-v5", 1
+    )
+    assert get_task("gym_cheetah") == get_task("gym:HalfCheetah-v5")
+    assert get_task("gym_racecar") == get_task("gym:CarRacing-v3")
+    assert get_task("worlds.arm:Arm") == Task("module", "worlds.arm:Arm", 1)
+    for name in ("gym:", ":Arm"):
+        with pytest.raises(ValueError, match="write gym:NAME or"):
+            get_task(name)
+
+
+def test_labels_are_safe_in_paths():
+    assert label("cup_catch") == "cup_catch"
+    assert label("gym:ALE/Pong-v5") == "gym_ALE_Pong-v5"
+    assert label("worlds.arm:Arm") == "worlds.arm_Arm"
 
 
 def test_suite_is_complete():

@@ -3,18 +3,20 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import config, train
+from planet_tf import config, dashboard, train
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -75,7 +77,7 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    total = train.Schedule(10, 10, 5, 200, {}).total_updates
+    total = Schedule(10, 10, 5, 200, {}).total_updates
     assert [point["updates"] for point in points] == list(range(2, total + 1))
     for point in points:
         split = "test" if point["updates"] % 2 == 0 else "train"
@@ -95,7 +97,13 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     )
     tags = events.Reload().Tags()
     assert {"test/open_loop", "test/cup_catch"} <= set(tags["images"])
-    assert {"train/kl", "train/grad_norm", "test/score"} <= set(tags["scalars"])
+    for charts in dashboard.CHARTS.values():
+        for title, (expression,) in charts.items():
+            found = [t for t in tags["scalars"] if re.match(expression, t)]
+            assert found, f"nothing to show in {title}"
+    # 5 of 21 frames are seen.
+    assert len(last["open_loop/image_by_step"]) == 16
+    assert last["open_loop/kl_at_15"] == last["open_loop/kl_by_step"][14]
     assert list((logdir / "checkpoints").glob("*.index"))
 
     # The same folder with other flags is refused, naming what differs.
@@ -105,9 +113,48 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_worlds_without_graphics(tmp_path):
+    """Trains on the dummy and on Gymnasium, where no frame can be rendered.
+
+    The episodes of the second end long before a chunk is full.
+    """
+    pytest.importorskip("gymnasium")
+    result = subprocess.run(
+        [
+            *COMMAND[:-1],
+            "--config=debug",
+            "--max_steps=25",
+            "--tasks=dummy,gym:tests.fake_gym:FakeFalls-v0",
+            f"--logdir={tmp_path}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MUJOCO_GL": "none"},
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    names = {"dummy", "gym_tests.fake_gym_FakeFalls-v0"}
+    last = _points(tmp_path)[-1]
+    assert {f"train/return_{name}" for name in names} <= set(last)
+    assert last["env_steps"] == 50 * last["agent_steps"]
+    files = list((tmp_path / "train_episodes").glob("*-gym_tests.fake_gym_*"))
+    assert len(files) == last["episodes"] / 2
+    for path in files:
+        with np.load(path) as episode:
+            # 50 steps, then 20, then nothing more until the chunk is full.
+            rewards = [0, sum(range(51)), sum(range(51, 71)), *[0] * 18]
+            np.testing.assert_array_equal(episode["reward"], rewards)
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
+        ("--task=gym:tests.fake_gym:Nothing-v0", "There is no gym:tests.fake_"),
+        ("--task=gym:tests.fake_gym:FakeButtons-v0", "needs continuous ones"),
+        ("--task=gym:tests.fake_gym:FakeCounter-v0", "has only 11 rows"),
+        ("--task=no_module:World", "No module named 'no_module'"),
+        ("--task=tests.test_check_env:NoSpec", "`spec` has to be"),
         ("--taks=cup_catch", "taks"),
         ("--planner_amuont=3", "planner_amount"),
         ("--planner_topk=2000", "planner_amount"),

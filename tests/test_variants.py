@@ -9,11 +9,14 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 
+from planet_tf import build, train
 from planet_tf import config as configs
-from planet_tf import train
 from planet_tf.control import rendering
+from planet_tf.training.checkpoint import Checkpoint, Position
+from planet_tf.training.learner import Learner
 
 SIX = (
     "cartpole_swingup,reacher_easy,cheetah_run,finger_spin,cup_catch,"
@@ -33,17 +36,17 @@ TINY = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _backend():
-    rendering.choose_backend()
+def _config(*arguments):
+    values = flags.FlagValues()
+    configs.define_flags(values)
+    values(["train", *TINY, *arguments])
+    return configs.config_from_flags(values)
 
 
 def _run(logdir, *arguments):
     """Two updates, a collection after the second, and a test."""
-    values = flags.FlagValues()
-    configs.define_flags(values)
-    values(["train", *TINY, *arguments])
-    config = configs.config_from_flags(values)
+    rendering.choose_backend()
+    config = _config(*arguments)
     train.train(config, logdir)
     lines = (logdir / "metrics.jsonl").read_text().splitlines()
     (metrics,) = [json.loads(line) for line in lines]
@@ -111,3 +114,47 @@ def test_one_agent_on_six_tasks(tmp_path):
             with np.load(path) as episode:
                 assert episode["action"].shape == (11, 6)
     assert metrics["episodes"] == 12
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model=ssm", "--state_diagnostics"],
+        ["--model=drnn", "--drnn_encoder_to_decoder"],
+        ["--mean_only", "--model_layers=2", "--nofuture_rnn"],
+    ],
+)
+def test_resumed_variants_go_on_bit_by_bit(tmp_path, arguments):
+    """What a checkpoint lacks would start again from its initial value."""
+    config = _config(*arguments)
+    rng = np.random.default_rng(0)
+    shapes = {"action": [2, 3, 2], "reward": [2, 3], "position": [2, 3, 4]}
+    batch = {
+        "image": tf.constant(rng.integers(0, 256, [2, 3, 64, 64, 3], np.uint8)),
+        **{
+            name: tf.constant(rng.normal(size=shape), tf.float32)
+            for name, shape in shapes.items()
+        },
+    }
+
+    def parts(seed):
+        tf.keras.utils.set_random_seed(seed)
+        model = build.world_model(config, 2, {"image": (), "position": (4,)})
+        learner = Learner(model)
+        checkpoint = Checkpoint(tmp_path, model, learner.optimizer)
+
+        def step(number):
+            noise = model.draw_noise(tf.constant([0, number]), 2, 3)
+            assert learner.step(batch, noise)["skipped"] == 0
+            return [np.asarray(x) for x in model.trainable_variables]
+
+        return checkpoint, step
+
+    checkpoint, step = parts(seed=0)
+    step(0)
+    checkpoint.save(Position(1))
+    uninterrupted = step(1)
+    checkpoint, step = parts(seed=1)
+    assert checkpoint.restore().updates == 1
+    for expected, resumed in zip(uninterrupted, step(1), strict=True):
+        np.testing.assert_array_equal(expected, resumed)

@@ -21,8 +21,8 @@ class Dummy:
     """The action moves a red square; a blue one shows where reward is.
 
     The reward is 1 where the squares cover each other and falls to 0 at a
-    distance of half the picture's width, so everything is in the image, moves
-    only as the action says, and can be learned.
+    distance of the picture's width. So everything is in the image, moves only
+    as the action says, and can be learned.
 
     Deviates from planet: noise there, from which nothing can be learned, as
     float images that crash (its `DummyEnv`).
@@ -61,7 +61,7 @@ class Dummy:
         self._position = np.clip(self._position + move, -1, 1)
         self._steps_left -= 1
         distance = np.linalg.norm(self._position - self._goal)
-        reward = float(max(0, 1 - distance))
+        reward = float(max(0, 1 - distance / 2))
         return self._observe(), reward, not self._steps_left
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ Like `environments.py`, for worker processes. Gymnasium is an extra dependency,
 and imported only when such a world is made.
 """
 
-import os
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +64,10 @@ class GymEnvironment:
         size: tuple[int, int] = (64, 64),
         action_repeat: int = 1,
     ):
-        self._env = _make(name, size if render_quality == "fast" else None)
+        self._env = _make(name)
+        if hasattr(self._env.unwrapped, "mujoco_renderer"):
+            fast = render_quality == "fast"
+            _prepare_mujoco(self._env.unwrapped, size if fast else None)
         self._size = size
         self._repeat = action_repeat
         frames = self._env.spec.max_episode_steps or EPISODE_FRAMES
@@ -152,45 +154,39 @@ class GymEnvironment:
         }
 
 
-def _make(name: str, size: tuple[int, int] | None):
-    """The environment; if of MuJoCo, drawn fast at `size`, unless None."""
+def _make(name: str):
+    """The environment, of `gymnasium.Env`."""
     try:
         import gymnasium
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"gym:{name} needs Gymnasium: {_INSTALL}"
         ) from error
-    options = {}
     try:
-        entry = str(gymnasium.spec(name).entry_point)
-        if size and entry.startswith("gymnasium.envs.mujoco"):
-            options["height"], options["width"] = size
-        env = gymnasium.make(
-            name, render_mode="rgb_array", disable_env_checker=True, **options
+        return gymnasium.make(
+            name, render_mode="rgb_array", disable_env_checker=True
         )
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ModuleNotFoundError(
-            f"gym:{name} cannot be imported ({error}). What Gymnasium's own "
-            f"environments need: {_INSTALL}"
+            f"gym:{name} needs more packages; for Gymnasium's own "
+            f"environments: {_INSTALL} ({error})"
         ) from error
     except gymnasium.error.Error as error:
-        raise ValueError(f"gym:{name}: {error}") from error
-    if hasattr(env.unwrapped, "mujoco_renderer"):
-        _prepare_mujoco(env.unwrapped, bool(size))
-    return env
+        raise ValueError(f"There is no gym:{name}: {error}") from error
 
 
-def _prepare_mujoco(env, fast: bool) -> None:
+def _prepare_mujoco(env, fast_size: tuple[int, int] | None) -> None:
     """Chooses how frames are drawn; read when the first one is."""
-    if not os.environ.get("MUJOCO_GL"):
-        rendering.choose_backend()
-    if fast:
+    renderer = env.mujoco_renderer
+    rendering.choose_backend()  # Keeps to MUJOCO_GL, if that is set.
+    if fast_size:
+        renderer.height, renderer.width = fast_size
         draw_fast(env.model.vis)
     # Gymnasium 1.4 looks from a fixed place, and HalfCheetah runs out of the
     # picture; the camera "track" follows it, as in the original's Gym.
     cameras = [env.model.camera(i).name for i in range(env.model.ncam)]
-    if env.mujoco_renderer.camera_id == -1 and "track" in cameras:
-        env.mujoco_renderer.camera_id = cameras.index("track")
+    if renderer.camera_id == -1 and "track" in cameras:
+        renderer.camera_id = cameras.index("track")
 
 
 def _checked_actions(name: str, space):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.control.planning import cross_entropy_method
+from planet_tf.control.planning import Search, cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.preprocess import draw_noise, preprocess
@@ -25,6 +25,14 @@ class PolicyNoise(NamedTuple):
     explore: tf.Tensor  # [B, A]
 
 
+class PlanRecord(NamedTuple):
+    """What the planner thought about one decision."""
+
+    # [B] Return that the model predicts for the plan over the horizon.
+    predicted: tf.Tensor
+    search: Search
+
+
 class MPCAgent:
     """Model-predictive control with a learned model (original `mpc_agent.py`).
 
@@ -37,6 +45,11 @@ class MPCAgent:
         iterations: Of the cross-entropy method.
         action_noise: Standard deviation of exploration noise on the first
             action of the plan; 0 for evaluation. Can be set at any time.
+        record: Keep what the planner thought; costs one more iteration.
+
+    Attributes:
+        records: With `record`, a `PlanRecord` of NumPy arrays for every
+            decision since `reset`.
     """
 
     def __init__(
@@ -49,7 +62,10 @@ class MPCAgent:
         elites: int = 100,
         iterations: int = 10,
         action_noise: float = 0.0,
+        record: bool = False,
     ):
+        if record and not iterations:
+            raise ValueError("record needs at least one planner iteration")
         self.action_noise = action_noise
         self._model = model
         self._action_dim = action_dim
@@ -57,6 +73,7 @@ class MPCAgent:
         self._candidates = candidates
         self._elites = elites
         self._iterations = iterations
+        self._record = record
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
@@ -64,6 +81,7 @@ class MPCAgent:
         self._action = tf.zeros([batch, self._action_dim])
         self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
         self._steps = 0
+        self.records = []
 
     def act(self, image: np.ndarray) -> np.ndarray:
         """Decides on one action for each environment.
@@ -76,7 +94,7 @@ class MPCAgent:
         """
         # Tensors only: Python numbers would trace the policy again.
         seed = self._seed + tf.constant([self._steps, 0], tf.int32)
-        self._action, self._state = self.policy(
+        self._action, self._state, *record = self.policy(
             tf.constant(image),
             self._state,
             self._action,
@@ -84,6 +102,7 @@ class MPCAgent:
             seed,
         )
         self._steps += 1
+        self.records += tf.nest.map_structure(lambda x: x.numpy(), record)
         return self._action.numpy()
 
     @tf.function
@@ -94,7 +113,7 @@ class MPCAgent:
         action: tf.Tensor,
         action_noise: tf.Tensor,
         seed: tf.Tensor,
-    ) -> tuple[tf.Tensor, Any]:
+    ) -> tuple:
         """One decision from image to action, in one graph: see `decide`."""
         noise = self.draw_noise(seed, image.shape[0])
         return self.decide(image, state, action, action_noise, noise)
@@ -121,7 +140,7 @@ class MPCAgent:
         action: tf.Tensor,
         action_noise: tf.Tensor,
         noise: PolicyNoise,
-    ) -> tuple[tf.Tensor, Any]:
+    ) -> tuple:
         """Filters, plans and explores.
 
         Args:
@@ -133,7 +152,7 @@ class MPCAgent:
 
         Returns:
             The action [B, A] to execute, in [-1, 1], and the belief given
-            `image`.
+            `image`; a `PlanRecord`, too, if the agent records.
         """
         model = self._model
         x = preprocess(image, model.image_bits, noise.image)
@@ -145,13 +164,20 @@ class MPCAgent:
             state,
         )
         state = tf.nest.map_structure(lambda x: x[:, 0], post)
+        objective = self.predicted_return(state, noise.latent)
         plan = cross_entropy_method(
-            self.predicted_return(state, noise.latent),
-            noise.plan,
-            elites=self._elites,
+            objective, noise.plan, elites=self._elites, record=self._record
         )
+        record = []
+        if self._record:
+            plan, search = plan
+            # An expectation, as the planner's own: over as many samples of
+            # the latent future as it has candidates.
+            same = tf.repeat(plan[:, None], self._candidates, 1)
+            returns = objective(same, tf.constant(self._iterations - 1))
+            record = [PlanRecord(tf.reduce_mean(returns, 1), search)]
         action = plan[:, 0] + action_noise * noise.explore
-        return tf.clip_by_value(action, -1.0, 1.0), state
+        return tf.clip_by_value(action, -1.0, 1.0), state, *record
 
     def predicted_return(self, state: Any, latent: tf.Tensor | None):
         """The planner's objective: sum of mean rewards over the horizon.
@@ -171,18 +197,12 @@ class MPCAgent:
             noise = None
             if latent is not None:
                 noise = tf.reshape(latent[i], [B * N, H, -1])
-            total = tf.zeros([B * N])
-            # Step by step, and not all rewards at the end: the features of a
-            # thousand candidates stay in the processor's cache.
-            for t in range(H):
-                step = slice(t, t + 1)
-                states = model.dynamics.imagine(
-                    actions[:, step],
-                    None if noise is None else noise[:, step],
-                    ahead,
-                )
-                ahead = tf.nest.map_structure(lambda x: x[:, 0], states)
-                total += model.reward(model.dynamics.features(ahead))
-            return tf.reshape(total, [B, N])
+            rewards = model.dynamics.imagine(
+                actions,
+                noise,
+                ahead,
+                lambda state: model.reward(model.dynamics.features(state)),
+            )
+            return tf.reshape(tf.reduce_sum(rewards, 1), [B, N])
 
         return objective

@@ -5,8 +5,20 @@ action.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
+
+
+class Search(NamedTuple):
+    """How a search went, by iteration: [I, B] each."""
+
+    elite_return: tf.Tensor  # Mean objective of the elites.
+    elite_return_std: tf.Tensor  # Its standard deviation among them.
+    # Standard deviation of the elites' actions: mean over horizon and action
+    # dimensions, and of the first action alone.
+    elite_spread: tf.Tensor
+    first_spread: tf.Tensor
 
 
 def cross_entropy_method(
@@ -14,7 +26,8 @@ def cross_entropy_method(
     noise: tf.Tensor,
     *,
     elites: int,
-) -> tf.Tensor:
+    record: bool = False,
+) -> tf.Tensor | tuple[tf.Tensor, Search]:
     """Finds action sequences with a high objective (original `planning.py`).
 
     Starts from Normal(0, 1) for every action, and refits mean and standard
@@ -28,31 +41,52 @@ def cross_entropy_method(
         noise: Standard normal draws [I, B, N, H, A], all dimensions static;
             they set the number of iterations and of candidates.
         elites: The best candidates that the belief is refitted to, 1 to N.
+        record: Also return how the search went; leaves the plan as it is.
 
     Returns:
         The mean [B, H, A] of the final belief over actions, in [-1, 1]; zeros
-        without iterations, as in the original.
+        without iterations, as in the original. With `record` a `Search`, too.
     """
     iterations, B, _, H, A = noise.shape
 
-    def refit(i, mean, std):
+    def refit(i, mean, std, *history):
         # Clipped before evaluation and refit: the released code does so, the
         # paper's algorithm does not print it.
         actions = tf.clip_by_value(
             mean[:, None] + std[:, None] * noise[i], -1.0, 1.0
         )
         returns = objective(actions, i)
-        _, best = tf.math.top_k(returns, elites, sorted=False)
+        highest, best = tf.math.top_k(returns, elites, sorted=False)
         elite = tf.gather(actions, best, batch_dims=1)
         mean, variance = tf.nn.moments(elite, axes=[1])
         # The floor is the original's; without it std can reach exactly 0.
-        return i + 1, mean, tf.sqrt(variance + 1e-6)
+        std = tf.sqrt(variance + 1e-6)
+        if record:
+            values = Search(
+                tf.reduce_mean(highest, 1),
+                tf.math.reduce_std(highest, 1),
+                tf.reduce_mean(std, [1, 2]),
+                tf.reduce_mean(std[:, 0], 1),
+            )
+            history = [
+                array.write(i, value)
+                for array, value in zip(history, values, strict=True)
+            ]
+        return i + 1, mean, std, *history
 
     belief = (tf.constant(0), tf.zeros([B, H, A]), tf.ones([B, H, A]))
-    _, mean, _ = tf.while_loop(
+    history = ()
+    if record:
+        history = (
+            tf.TensorArray(tf.float32, iterations, element_shape=[B])
+            for _ in Search._fields
+        )
+    _, mean, _, *history = tf.while_loop(
         lambda i, *_: i < iterations,
         refit,
-        belief,
+        (*belief, *history),
         maximum_iterations=iterations,
     )
+    if record:
+        return mean, Search(*(array.stack() for array in history))
     return mean

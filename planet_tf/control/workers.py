@@ -101,7 +101,7 @@ class Worker:
 
     def reset(self, seed: int) -> Callable[[], Observation]:
         """Starts an episode; call the result for the first observation."""
-        return self._call("reset", seed)
+        return self.call("reset", seed)
 
     def step(
         self, action: np.ndarray
@@ -112,7 +112,24 @@ class Worker:
             WorkerError: The process is dead. The returned function also
                 raises it when the world failed, died or hung.
         """
-        return self._call("step", action)
+        return self.call("step", action)
+
+    def call(self, method: str, argument: Any) -> Promise:
+        """Starts a method that only some worlds have, as `step` does its own.
+
+        The promise is a function without arguments that waits for the result.
+        """
+        self.spec  # noqa: B018  The first answer is the constructor's.
+        if self._waiting_for:
+            raise RuntimeError(
+                f"The result of {self._waiting_for} has not been fetched."
+            )
+        try:
+            self._connection.send((method, argument))
+        except OSError as error:
+            raise self._death(method) from error
+        self._waiting_for = method
+        return self._receive
 
     def restart(self) -> None:
         """Makes the world anew in a new process, whatever the old one does."""
@@ -140,19 +157,6 @@ class Worker:
     def __exit__(self, *unused: object) -> None:
         """Closes the worker."""
         self.close()
-
-    def _call(self, method: str, argument: Any) -> Promise:
-        self.spec  # noqa: B018  The first answer is the constructor's.
-        if self._waiting_for:
-            raise RuntimeError(
-                f"The result of {self._waiting_for} has not been fetched."
-            )
-        try:
-            self._connection.send((method, argument))
-        except OSError as error:
-            raise self._death(method) from error
-        self._waiting_for = method
-        return self._receive
 
     def _receive(self) -> Any:
         method = self._waiting_for

@@ -6,7 +6,7 @@ frame a decision.
 
 import numpy as np
 
-from planet_tf.control.environments import Environment, Observation
+from planet_tf.control.environments import Environment, Observation, Spec
 
 
 class ActionRepeat:
@@ -77,11 +77,15 @@ class MinimumDuration:
     """
 
     def __init__(self, environment: Environment, decisions: int):
-        self.spec = environment.spec
         self._environment = environment
-        self._minimum = min(decisions, self.spec.episode_length)
+        self._minimum = decisions
         self._decisions = 0
         self._last = None  # What stays, once the world has ended.
+
+    @property
+    def spec(self) -> Spec:
+        """The world's."""
+        return self._environment.spec
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode."""
@@ -91,13 +95,14 @@ class MinimumDuration:
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
         """Moves the world, or waits where it has ended."""
-        if self._last is not None and self._decisions < self._minimum:
+        minimum = min(self._minimum, self.spec.episode_length)
+        if self._last is not None and self._decisions < minimum:
             observation, reward, ended = self._last, 0.0, True
         else:
             observation, reward, ended = self._environment.step(action)
         self._decisions += 1
         self._last = observation if ended else None
-        return observation, reward, ended and self._decisions >= self._minimum
+        return observation, reward, ended and self._decisions >= minimum
 
     def close(self) -> None:
         """Closes the world."""

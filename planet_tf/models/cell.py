@@ -8,7 +8,7 @@ A cell offers
     feature_size                               size F of what the heads read
     initial(B) -> State                        all zeros (also std)
     observe(embed, action, noise, state)       closed loop -> (prior, post)
-    imagine(action, noise, state)              open loop -> prior
+    imagine(action, noise, state, read)        open loop -> prior
     features(state) -> [..., F]
 
 `action[:, t]` is the action that led to `embed[:, t]`. States are NamedTuples
@@ -59,39 +59,48 @@ class GRU(tf.keras.layers.Layer):
 
     def call(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
         """One step: x [B, I] and state [B, U] to the new state [B, U]."""
-        return _gru(x, state, self.w_ru, self.b_ru, self.w_c, self.b_c)
+        _, step = self.split()
+        return step(x, state)
 
-    def split(self, start: int, stop: int) -> tuple[Callable, Callable]:
+    def split(self, start: int = 0, stop: int = 0) -> tuple[Callable, Callable]:
         """Separates inputs `start` to `stop`, known before a loop over time.
 
         Inputs before `start` count as zeros.
 
         Returns:
-            `project(x)`, from [..., stop - start] to gates [..., 2U] and
-            candidate [..., U]; and `step(x, state, gates, candidate)`, the
-            rest of `call` for the other inputs x [B, I - stop].
+            `project(x)`, from [..., stop - start] to shares of reset gate,
+            update gate and candidate, each [..., U]; and `step(x, state,
+            *shares)`, the rest of `call` for the other inputs x [B, I - stop].
+            Without shares, only the biases are added.
         """
-        project_ru, project_c = self.w_ru[start:stop], self.w_c[start:stop]
-        w_ru, w_c = self.w_ru[stop:], self.w_c[stop:]
+        U = self.b_c.shape[0]
+        inputs = self.w_c.shape[0] - U
+        # A kernel for each gate and input: joining inputs, or cutting gates
+        # apart, would copy the states of all candidates at every step.
+        kernels = (*tf.split(self.w_ru, 2, 1), self.w_c)
+        biases = (*tf.split(self.b_ru, 2), self.b_c)
+        known = [kernel[start:stop] for kernel in kernels]
+        from_x = [kernel[stop:inputs] for kernel in kernels]
+        from_state = [kernel[inputs:] for kernel in kernels]
 
-        def project(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return (
-                tf.tensordot(x, project_ru, 1) + self.b_ru,
-                tf.tensordot(x, project_c, 1) + self.b_c,
+        def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return tuple(
+                tf.tensordot(x, kernel, 1) + bias
+                for kernel, bias in zip(known, biases, strict=True)
             )
 
-        def step(x, state, gates, candidate) -> tf.Tensor:
-            return _gru(x, state, w_ru, gates, w_c, candidate)
+        def step(x, state, *shares) -> tf.Tensor:
+            reset, update, candidate = (
+                tf.matmul(x, kernel) + share
+                for kernel, share in zip(from_x, shares or biases, strict=True)
+            )
+            reset = tf.sigmoid(reset + tf.matmul(state, from_state[0]))
+            update = tf.sigmoid(update + tf.matmul(state, from_state[1]))
+            candidate += tf.matmul(reset * state, from_state[2])
+            candidate = tf.tanh(candidate)
+            return candidate + update * (state - candidate)
 
         return project, step
-
-
-def _gru(x, state, w_ru, b_ru, w_c, b_c) -> tf.Tensor:
-    gates = tf.matmul(tf.concat([x, state], -1), w_ru) + b_ru
-    reset, update = tf.split(tf.sigmoid(gates), 2, -1)
-    x = tf.concat([x, reset * state], -1)
-    candidate = tf.tanh(tf.matmul(x, w_c) + b_c)
-    return update * state + (1.0 - update) * candidate
 
 
 class Gaussian(tf.keras.layers.Layer):
@@ -166,6 +175,7 @@ def scan_time(
     inputs: Any,
     initial: Any,
     unroll: bool = False,
+    read: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Applies `state = step(state, input)` along T.
 
@@ -175,9 +185,11 @@ def scan_time(
         initial: State before the first step.
         unroll: Build T copies of the step instead of a loop: faster to run and
             slower to trace; for short horizons.
+        read: What to keep of each state. Applied step by step if unrolled, so
+            that a state is read while it is in the processor's cache.
 
     Returns:
-        All T states, [B, T, ...].
+        What was read of all T states, [B, T, ...].
     """
     if unroll:
         length = tf.nest.flatten(inputs)[0].shape[1]
@@ -186,10 +198,10 @@ def scan_time(
             state = step(
                 state, tf.nest.map_structure(lambda x, t=t: x[:, t], inputs)
             )
-            states.append(state)
+            states.append(read(state))
         return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
     states = tf.scan(step, tf.nest.map_structure(_swap, inputs), initial)
-    return tf.nest.map_structure(_swap, states)
+    return read(tf.nest.map_structure(_swap, states))
 
 
 def _swap(x: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Two stacked recurrent networks with a stochastic state between them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -128,11 +128,16 @@ class DRNN(tf.keras.layers.Layer):
         return prior, post
 
     def imagine(
-        self, action: tf.Tensor, noise: tf.Tensor | None, state: State
-    ) -> State:
+        self,
+        action: tf.Tensor,
+        noise: tf.Tensor | None,
+        state: State,
+        read: Callable[[State], Any] = lambda state: state,
+    ) -> Any:
         """Predicts without observations; see `RSSM.imagine`."""
         step, inputs = self._prepare(None, action, noise)
-        return cell.scan_time(step, inputs, state, unroll=action.shape[1] < 20)
+        unroll = action.shape[1] < 20
+        return cell.scan_time(step, inputs, state, unroll, read)
 
     def _prepare(
         self,
@@ -150,17 +155,18 @@ class DRNN(tf.keras.layers.Layer):
         if embed is not None:
             start, known = 0, tf.concat([embed, action], -1)
         project, encode = self.encoder.split(start, stop)
-        inputs = (*project(known), action)
+        _, decode = self.decoder.split()
+        inputs = (project(known), action)
         if noise is not None:
             inputs += (noise,)
 
         def step(previous: State, inputs: tuple) -> State:
-            gates, candidate, action, *eps = inputs
+            shares, action, *eps = inputs
             x = _join(
                 (self._sample_to_encoder, previous.stoch),
                 (self._decoder_to_encoder, previous.decoder),
             )
-            encoder = encode(x, previous.encoder, gates, candidate)
+            encoder = encode(x, previous.encoder, *shares)
             x = _join(
                 (True, encoder),
                 (self._sample_to_sample, previous.stoch),
@@ -175,7 +181,7 @@ class DRNN(tf.keras.layers.Layer):
                 (self._encoder_to_decoder, previous.encoder),
                 (self._action_to_decoder, action),
             )
-            decoder = self.decoder(x, previous.decoder)
+            decoder = decode(x, previous.decoder)
             return State(mean, std, stoch, encoder, decoder)
 
         return step, inputs

@@ -1,6 +1,7 @@
 """Recurrent state-space model: the paper's latent dynamics (section 3)."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -99,11 +100,12 @@ class RSSM(tf.keras.layers.Layer):
             self.post.hidden[0], self.deter_size
         )
         action_parts, embed_parts = from_action(action), from_embed(embed)
+        _, gru = self.gru.split()
 
         def step(previous: State, inputs: tuple) -> State:
             action_part, embed_part, *eps = inputs
             x = self._input(from_stoch(previous.stoch) + action_part)
-            deter = self.gru(x, previous.deter)
+            deter = gru(x, previous.deter)
             mean, std = self.post.rest(from_deter(deter) + embed_part)
             stoch = cell.sample(mean, std, eps[0] if eps else None)
             return State(mean, std, stoch, deter)
@@ -123,16 +125,22 @@ class RSSM(tf.keras.layers.Layer):
         return prior, post
 
     def imagine(
-        self, action: tf.Tensor, noise: tf.Tensor | None, state: State
-    ) -> State:
+        self,
+        action: tf.Tensor,
+        noise: tf.Tensor | None,
+        state: State,
+        read: Callable[[State], Any] = lambda state: state,
+    ) -> Any:
         """Predicts without observations: priors [B, T, .] under actions.
 
         Args:
             action: [B, T, A].
             noise: [B, T, S], or None for means.
             state: Where the prediction starts, [B, .].
+            read: What to keep of the predicted states, e.g. a reward.
         """
         from_stoch, from_action = cell.split(self.inputs[0], self.stoch_size)
+        _, gru = self.gru.split()
         inputs = (from_action(action),)
         if noise is not None:
             inputs += (noise,)
@@ -140,13 +148,14 @@ class RSSM(tf.keras.layers.Layer):
         def step(previous: State, inputs: tuple) -> State:
             action_part, *eps = inputs
             x = self._input(from_stoch(previous.stoch) + action_part)
-            deter = self.gru(x, previous.deter)
+            deter = gru(x, previous.deter)
             return self._prior(
                 deter if self._future_rnn else x, deter, eps[0] if eps else None
             )
 
         # Planning horizons are short enough to unroll; evaluation's are not.
-        return cell.scan_time(step, inputs, state, unroll=action.shape[1] < 20)
+        unroll = action.shape[1] < 20
+        return cell.scan_time(step, inputs, state, unroll, read)
 
     def _input(self, projected: tf.Tensor) -> tf.Tensor:
         """Activation of the first input layer, then the others."""

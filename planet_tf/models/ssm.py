@@ -1,6 +1,7 @@
 """Purely stochastic state-space model: the paper's SSM baseline."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -96,8 +97,12 @@ class SSM(tf.keras.layers.Layer):
         return prior._replace(stoch=stoch), post
 
     def imagine(
-        self, action: tf.Tensor, noise: tf.Tensor | None, state: State
-    ) -> State:
+        self,
+        action: tf.Tensor,
+        noise: tf.Tensor | None,
+        state: State,
+        read: Callable[[State], Any] = lambda state: state,
+    ) -> Any:
         """Predicts without observations; see `RSSM.imagine`."""
         from_stoch, from_action = cell.split(
             self.prior.hidden[0], self.stoch_size
@@ -115,4 +120,5 @@ class SSM(tf.keras.layers.Layer):
                 mean, std, cell.sample(mean, std, eps[0] if eps else None)
             )
 
-        return cell.scan_time(step, inputs, state, unroll=action.shape[1] < 20)
+        unroll = action.shape[1] < 20
+        return cell.scan_time(step, inputs, state, unroll, read)

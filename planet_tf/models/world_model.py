@@ -26,6 +26,26 @@ class Noise(NamedTuple):
     overshooting: tf.Tensor | None = None  # [B, T, distance, S]
 
 
+class Prediction(NamedTuple):
+    """What latent states [B, T] say about the batch they belong to."""
+
+    image: tf.Tensor  # [B, T, 64, 64, 3] in [0, 1], at `image_bits`
+    values: dict[str, tf.Tensor]  # [B, T, ...] of every head but the image's
+    log_prob: dict[str, tf.Tensor]  # [B, T] of every head's target
+    entropy: tf.Tensor  # [B, T] of the state in nats
+    std: tf.Tensor  # [B, T] of the state, mean over S
+
+
+class OpenLoop(NamedTuple):
+    """Held-out sequences, and what the model makes of them."""
+
+    truth: tf.Tensor  # [B, T, 64, 64, 3] in [0, 1], at `image_bits`
+    prior: Prediction  # One step ahead, having seen all images before.
+    post: Prediction  # Having seen the image too: a reconstruction.
+    open: Prediction  # `post` in the context, from actions alone after it.
+    kl: tf.Tensor  # [B, T] KL(post || open) in nats; 0 in the context
+
+
 class WorldModel(tf.keras.layers.Layer):
     """p(image, reward | actions) with latent dynamics (paper, section 3).
 
@@ -158,7 +178,12 @@ class WorldModel(tf.keras.layers.Layer):
             The loss, and scalars by name: log-probabilities `image` and
             `reward`, `divergence` after free nats, `kl` before.
         """
-        steps, prior, post = self.objectives(batch, noise)
+        return self._total(*self.objectives(batch, noise))
+
+    def _total(
+        self, steps: dict[str, tf.Tensor], prior: Any, post: Any
+    ) -> tuple[tf.Tensor, Metrics]:
+        """What `loss` returns, from what `objectives` does."""
         terms = {name: tf.reduce_mean(x) for name, x in steps.items()}
         loss = tf.add_n(
             [scale * terms[name] for name, scale in self._scales.items()]
@@ -234,7 +259,7 @@ class WorldModel(tf.keras.layers.Layer):
     @tf.function
     def open_loop(
         self, batch: dict[str, tf.Tensor], seed: tf.Tensor, context: int = 5
-    ) -> tuple[dict[str, tf.Tensor], Metrics]:
+    ) -> tuple[OpenLoop, Metrics]:
         """Filters `context` steps, then predicts the rest from actions alone.
 
         Args:
@@ -243,35 +268,43 @@ class WorldModel(tf.keras.layers.Layer):
             context: Steps with observations; 5 as in the paper's videos.
 
         Returns:
-            Predictions: `image` [B, T, 64, 64, 3] in [0, 1], `truth` likewise,
-            `reward` [B, T]; and the scalars of `loss` on this batch, which are
-            closed loop.
+            The predictions, and the scalars of `loss` on this batch, which
+            are closed loop.
         """
         B, T = batch["image"].shape[:2]
         noise = self.draw_noise(seed, B, T)
-        _, metrics = self.loss(batch, noise)
-        target = preprocess(batch["image"], self.image_bits, noise.image)
-
-        def cut(x, start, stop):
-            return None if x is None else x[:, start:stop]
-
-        _, post = self.dynamics.observe(
-            self.encoder(target[:, :context]),
-            batch["action"][:, :context],
-            (cut(noise.prior, 0, context), cut(noise.post, 0, context)),
-        )
-        last = tf.nest.map_structure(lambda x: x[:, -1], post)
-        prior = self.dynamics.imagine(
-            batch["action"][:, context:], cut(noise.prior, context, T), last
+        steps, prior, post = self.objectives(batch, noise)
+        seen = tf.nest.map_structure(lambda x: x[:, :context], post)
+        imagined = self.dynamics.imagine(
+            batch["action"][:, context:],
+            None if noise.prior is None else noise.prior[:, context:],
+            tf.nest.map_structure(lambda x: x[:, -1], seen),
         )
         state = tf.nest.map_structure(
-            lambda *x: tf.concat(x, axis=1), post, prior
+            lambda *x: tf.concat(x, axis=1), seen, imagined
         )
+        target = preprocess(batch["image"], self.image_bits, noise.image)
+        targets = {**batch, "image": target}
+        predictions = OpenLoop(
+            postprocess(target, self.image_bits),
+            *(self._predict(x, targets) for x in (prior, post, state)),
+            cell.kl_divergence(post, state),
+        )
+        return predictions, self._total(steps, prior, post)[1]
+
+    def _predict(self, state: Any, targets: dict[str, tf.Tensor]) -> Prediction:
+        """Decodes states [B, T, .] and compares them with preprocessed data."""
         features = self.dynamics.features(state)
-        image = postprocess(self.image(features), self.image_bits)
-        predictions = {
-            "truth": postprocess(target, self.image_bits),
-            "image": tf.clip_by_value(image, 0.0, 1.0),
-            "reward": self.reward(features),
+        means = {name: head(features) for name, head in self._heads.items()}
+        log_prob = {
+            name: head.log_prob(means[name], targets[name])
+            for name, head in self._heads.items()
         }
-        return predictions, metrics
+        image = postprocess(means.pop("image"), self.image_bits)
+        return Prediction(
+            tf.clip_by_value(image, 0.0, 1.0),
+            means,
+            log_prob,
+            cell.dist(state).entropy(),
+            tf.reduce_mean(state.std, -1),
+        )

@@ -98,9 +98,11 @@ class Decoder(tf.keras.layers.Layer):
         x = tf.nn.relu(x + self.biases[0])
         x = tf.nn.relu(_deconv(x, self.kernels[1], self.biases[1]))
         x = tf.nn.relu(_deconv(x, self.kernels[2], self.biases[2]))
-        # A custom gradient takes tensors: it would not reach a variable.
-        kernel = tf.convert_to_tensor(self.kernels[3])
-        x = _subpixel_deconv(x, kernel) + self.biases[3]
+        # A custom gradient takes tensors: it would not reach variables.
+        kernel, bias = map(
+            tf.convert_to_tensor, (self.kernels[3], self.biases[3])
+        )
+        x = _subpixel_deconv(x, kernel, bias)
         return tf.reshape(x, [*leading, *IMAGE_SHAPE])
 
     # XLA makes one pass over the pixels where TFP's operations make ten.
@@ -122,8 +124,10 @@ def _deconv(x: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The same function as `_deconv` without bias, for few output channels.
+def _subpixel_deconv(
+    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+) -> tf.Tensor:
+    """The same function as `_deconv`, for few output channels.
 
     With 3 channels out, the transposed convolution leaves most of a vector
     unit idle. Computing the four pixels of each 2x2 block as 12 channels of an
@@ -133,6 +137,7 @@ def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Args:
         x: [B, n, n, in].
         kernel: [k, k, out, in] with even k.
+        bias: [out].
 
     Returns:
         [B, 2 (n - 1) + k, 2 (n - 1) + k, out].
@@ -144,9 +149,10 @@ def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     blocks = tf.reshape(blocks, [half, half, inputs, 4 * outputs])
     pad = [half - 1, half - 1]
     y = tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), blocks, 1, "VALID")
-    y = tf.nn.depth_to_space(y, 2)
+    # Twelve channels take a bias several times as fast as three.
+    y = tf.nn.depth_to_space(tf.nn.bias_add(y, tf.tile(bias, [4])), 2)
 
-    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
         dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
         dkernel = tf.raw_ops.Conv2DBackpropFilter(
             input=dy,
@@ -155,6 +161,6 @@ def _subpixel_deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
             strides=[1, 2, 2, 1],
             padding="VALID",
         )
-        return dx, dkernel
+        return dx, dkernel, tf.reduce_sum(dy, [0, 1, 2])
 
     return y, gradient

@@ -12,6 +12,20 @@ from typing import BinaryIO
 TEMPORARY = ".tmp"
 
 
+def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Paths of the checkpoints in a folder by updates, newest first.
+
+    From the files themselves: TensorFlow's own list of them is one more file
+    that can be lost.
+    """
+    paths = (path.with_suffix("") for path in directory.glob("ckpt-*.index"))
+    numbers = ((path.name.removeprefix("ckpt-"), path) for path in paths)
+    found = {
+        int(number): path for number, path in numbers if number.isdecimal()
+    }
+    return dict(sorted(found.items(), reverse=True))
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Lets Ctrl-C and SIGTERM wait until the `with` block is done.

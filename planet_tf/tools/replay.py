@@ -62,6 +62,8 @@ class Replay:
         end: Running number of the next episode; files with this number or a
             higher one are moved to `dropped/`. None keeps all.
         tasks: Files of others cannot be used. None allows any.
+        read_only: Changes nothing in the directory, so that it may belong to
+            a run that is still going; `end` is then None.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -73,17 +75,20 @@ class Replay:
         directory: str | pathlib.Path,
         end: int | None = None,
         tasks: Sequence[str] | None = None,
+        read_only: bool = False,
     ):
         self._directory = pathlib.Path(directory).expanduser()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
+                leftover.unlink()
         self._episodes: list[Episode] = []
+        self._tasks: list[str] = []
         self._numbers: list[int] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
         self.next_index = end or 0
         self.skipped = 0
-        for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
-            leftover.unlink()
         if end is not None:
             _drop(self._directory, end)
         for path in sorted(self._directory.glob("*.npz"), key=_index):
@@ -107,6 +112,10 @@ class Replay:
     def count(self, task: str) -> int:
         """Number of episodes of one task."""
         return self._count[task]
+
+    def longest(self, task: str) -> int:
+        """Rows of the longest episode of one task; 0 without any."""
+        return max(map(_rows, self._of(task)), default=0)
 
     def agent_steps(self, task: str) -> int:
         """Decisions in these; times action repeat, simulator steps."""
@@ -166,7 +175,7 @@ class Replay:
         Raises:
             ValueError: No episode is that long, or one lacks a key.
         """
-        self._require(length, keys)
+        self._require(self._episodes, length, keys)
         return _sample(self._episodes, rng, batch, length, keys)
 
     def batches(
@@ -177,6 +186,7 @@ class Replay:
         length: int,
         seed: int,
         keys: Sequence[str] = KEYS,
+        task: str | None = None,
     ) -> Iterator[Batch]:
         """Yields the batches of updates `first` to `first + count - 1`.
 
@@ -192,21 +202,27 @@ class Replay:
             length: T.
             seed: Of the run.
             keys: Arrays to return.
+            task: Draws from its episodes alone; None: from all.
 
         Raises:
             ValueError: At once, as in `sample`.
         """
-        self._require(length, keys)
         # Deviates from planet: the original's loader works on whole passes of
         # 1000 chunks and notices new episodes up to 30 updates late; here they
         # are in the next batch.
-        episodes = list(self._episodes)
+        episodes = self._of(task)
+        self._require(episodes, length, keys)
 
         def draw(update: int) -> Batch:
             rng = _generator(seed, update)
             return _sample(episodes, rng, batch, length, keys)
 
         return _ahead(draw, range(first, first + count))
+
+    def _of(self, task: str | None) -> list[Episode]:
+        """The episodes of a task, or all."""
+        pairs = zip(self._episodes, self._tasks, strict=True)
+        return [episode for episode, name in pairs if task in (None, name)]
 
     def chunks(self, update: int, batch: int, length: int, seed: int) -> str:
         """Names the episodes and rows in the batch of an update; a slice each.
@@ -224,25 +240,28 @@ class Replay:
     def _hold(self, index: int, episode: Episode, task: str) -> None:
         self._numbers.append(index)
         self._episodes.append(episode)
+        self._tasks.append(task)
         self._count[task] += 1
         self._steps[task] += len(episode["reward"]) - 1
 
-    def _require(self, length: int, keys: Sequence[str]) -> None:
+    def _require(
+        self, episodes: list[Episode], length: int, keys: Sequence[str]
+    ) -> None:
         """Raises unless chunks of this kind can be drawn."""
-        longest = max((len(e["reward"]) for e in self._episodes), default=0)
+        longest = max(map(_rows, episodes), default=0)
         if longest < length:
             # Deviates from planet: the original waits forever here.
             raise ValueError(
-                f"{self._directory} holds {self.episodes} episodes of at most "
+                f"{self._directory} holds {len(episodes)} episodes of at most "
                 f"{longest} rows ({self.skipped} unusable files), but chunks "
                 f"need {length}: collect seed episodes first, or train on "
                 "shorter chunks (the second number of batch_shape)"
             )
         for key in keys:
-            lacking = sum(key not in episode for episode in self._episodes)
+            lacking = sum(key not in episode for episode in episodes)
             if lacking:
                 raise ValueError(
-                    f"{lacking} of {self.episodes} episodes in "
+                    f"{lacking} of {len(episodes)} episodes in "
                     f"{self._directory} have no {key!r}"
                 )
 
@@ -257,6 +276,10 @@ class Replay:
                     f"rows of {key} have shape {shape}, but {like} in the "
                     "other episodes"
                 )
+
+
+def _rows(episode: Episode) -> int:
+    return len(episode["reward"])
 
 
 def memory_when_full(episodes: int, length: int) -> int:

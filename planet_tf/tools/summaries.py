@@ -2,36 +2,39 @@
 
 <logdir>/metrics.jsonl             one JSON object per logged point
 <logdir>/events.out.tfevents.*     the same for TensorBoard, with the GIFs
-<logdir>/videos/<name>-<updates>.gif
+<logdir>/videos/<name>-<updates>.gif  the ten newest of each name
 <logdir>/<name>.gif                the newest video of that name
 """
 
 import contextlib
+import io
 import json
 import math
 import os
 import pathlib
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from matplotlib.figure import Figure
+from PIL import Image
 
-from planet_tf.tools import gif
+from planet_tf.tools import gif, plots
 from planet_tf.tools.files import atomic_write
 
-# Sky blue and orange, which colour-blind readers tell apart (Okabe and Ito).
-CONTEXT_COLOR = (86, 180, 233)
-PREDICTED_COLOR = (230, 159, 0)
-_GAP_COLOR = (0, 0, 0)
-_BORDER = 2  # Pixels around each image of a video, after enlarging.
-_ENLARGE = 2
+# GIFs may differ from the frames by this much of 255: one step of the model's
+# 5-bit pixels, whose flicker would be half of the file.
+_TOLERANCE = 9
+_DPI = 80  # Of plots.
+_KEPT = 10  # Numbered GIFs of each name; TensorBoard's file has them all.
 
 
 class Logger:
-    """Writes the scalars, videos and texts of one run.
+    """Writes the scalars, pictures and texts of one run.
 
     Every point is on disk when the call returns. TensorBoard's x-axis is
     `env_steps`, so that runs with different action repeats compare.
@@ -73,14 +76,19 @@ class Logger:
         self._events.close()
 
     def scalars(
-        self, counters: Mapping[str, int], metrics: Mapping[str, float]
+        self,
+        counters: Mapping[str, int],
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Logs one point.
 
         Args:
             counters: How far the run is; `updates` and `env_steps` at least.
+                TensorBoard shows them under "progress".
             metrics: Values by "topic/name". JSON has no NaN or infinity:
                 metrics.jsonl holds null for them; TensorBoard marks them.
+            curves: Lists of values by "topic/name", for metrics.jsonl alone.
 
         Raises:
             OSError: The disk is full, or not writable; names the file.
@@ -89,11 +97,15 @@ class Logger:
         line = {name: int(value) for name, value in counters.items()}
         line["wall_time"] = time.time()
         for name, value in values.items():
-            line[name] = value if math.isfinite(value) else None
+            line[name] = _finite(value)
+        for name, curve in (curves or {}).items():
+            line[name] = [_finite(float(value)) for value in curve]
         with _explained(self._metrics_path):
             self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
             self._metrics.flush()
         summary = tf.compat.v1.Summary()
+        for name, value in counters.items():
+            summary.value.add(tag=f"progress/{name}", simple_value=value)
         for name, value in values.items():
             summary.value.add(tag=name, simple_value=value)
         self._events.write(counters["env_steps"], summary)
@@ -116,22 +128,63 @@ class Logger:
         Raises:
             OSError: The disk is full, or not writable; names the file.
         """
-        data = gif.encode_gif(frames, fps)
+        data = gif.encode_gif(frames, fps, _TOLERANCE)
         stem = name.replace("/", "_")
-        numbered = f"videos/{stem}-{counters['updates']:07d}.gif"
-        for path in (numbered, f"{stem}.gif"):
-            with atomic_write(self._logdir / path) as file:
+        folder = self._logdir / "videos"
+        numbered = folder / f"{stem}-{counters['updates']:07d}.gif"
+        for path in (numbered, self._logdir / f"{stem}.gif"):
+            with atomic_write(path) as file:
                 file.write(data)
-        # TensorBoard has no video summary, but its image summary passes the
-        # bytes on as they are, and the browser plays them.
-        image = tf.compat.v1.Summary.Image(
-            height=frames.shape[1],
-            width=frames.shape[2],
-            colorspace=3,
-            encoded_image_string=data,
+        # The digits keep out a name that only begins alike.
+        older = sorted(folder.glob(f"{stem}-{'[0-9]' * 7}*.gif"))[:-_KEPT]
+        for path in older:
+            path.unlink()
+        self._image(counters, name, frames.shape[1:3], data)
+
+    def image(
+        self, counters: Mapping[str, int], name: str, image: np.ndarray
+    ) -> None:
+        """Shows a photograph-like image, uint8 [H, W, 3], as a JPEG.
+
+        Args:
+            counters: How far the run is; `env_steps` at least.
+            name: "topic/name".
+            image: uint8 [H, W, 3].
+        """
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=80)
+        self._image(counters, name, image.shape[:2], buffer.getvalue())
+
+    def figure(
+        self, counters: Mapping[str, int], name: str, figure: Figure
+    ) -> None:
+        """Shows a plot, see `tools/plots.py`."""
+        data = plots.png(figure, _DPI)
+        width, height = Image.open(io.BytesIO(data)).size
+        self._image(counters, name, (height, width), data)
+
+    def histogram(
+        self, counters: Mapping[str, int], name: str, values: np.ndarray
+    ) -> None:
+        """Shows how values of any shape are distributed.
+
+        Those that are not finite are left out.
+        """
+        values = np.asarray(values, np.float64)
+        values = values[np.isfinite(values)]
+        counts, edges = np.histogram(values, bins=30)
+        histogram = tf.compat.v1.HistogramProto(
+            min=edges[0],
+            max=edges[-1],
+            num=values.size,
+            sum=values.sum(),
+            sum_squares=np.square(values).sum(),
+            # TensorBoard takes each limit as the upper end of its bucket.
+            bucket_limit=edges,
+            bucket=[0, *counts],
         )
         summary = tf.compat.v1.Summary()
-        summary.value.add(tag=name, image=image)
+        summary.value.add(tag=name, histo=histogram)
         self._events.write(counters["env_steps"], summary)
 
     def text(self, name: str, text: str) -> None:
@@ -141,63 +194,31 @@ class Logger:
         value.metadata.plugin_data.plugin_name = "text"
         self._events.write(0, summary)
 
+    def plugin(self, content: Any) -> None:
+        """Writes a summary made by one of TensorBoard's plugins."""
+        # Its Summary is another class with the same wire format.
+        summary = tf.compat.v1.Summary.FromString(content.SerializeToString())
+        self._events.write(0, summary)
 
-def open_loop_video(
-    truth: np.ndarray, prediction: np.ndarray, context: int = 5
-) -> np.ndarray:
-    """Sets what the model predicts beside what happened.
-
-    Three rows of sequences side by side: truth, prediction, and error, which
-    is grey where the two agree. The frame around the prediction is blue while
-    the model sees the images, and orange once it predicts from actions alone.
-
-    Args:
-        truth: Float [B, T, H, W, 3] in [0, 1].
-        prediction: Float [B, T, H, W, 3] in [0, 1].
-        context: How many of the T images the model saw.
-
-    Returns:
-        uint8 [T, 3 * (2 * H + 4), B * (2 * W + 4), 3], each image enlarged
-        twice and framed by 2 pixels.
-
-    Raises:
-        ValueError: The shapes differ or are no videos.
-    """
-    if truth.shape != prediction.shape or truth.ndim != 5:
-        raise ValueError(
-            "Truth and prediction must both be [B, T, H, W, 3], got "
-            f"{list(truth.shape)} and {list(prediction.shape)}."
+    def _image(
+        self,
+        counters: Mapping[str, int],
+        name: str,
+        size: tuple[int, int],
+        data: bytes,
+    ) -> None:
+        """Writes an encoded image of height and width `size`."""
+        # TensorBoard has no video summary, but its image summary passes the
+        # bytes on as they are, and the browser plays them.
+        image = tf.compat.v1.Summary.Image(
+            height=size[0],
+            width=size[1],
+            colorspace=3,
+            encoded_image_string=data,
         )
-    error = (prediction - truth + 1) / 2
-    rows = [
-        _row(truth, [_GAP_COLOR]),
-        _row(
-            prediction,
-            [
-                CONTEXT_COLOR if t < context else PREDICTED_COLOR
-                for t in range(truth.shape[1])
-            ],
-        ),
-        _row(error, [_GAP_COLOR]),
-    ]
-    return np.concatenate(rows, axis=1)
-
-
-def _row(images: np.ndarray, colors: list[tuple[int, int, int]]) -> np.ndarray:
-    """Sequences [B, T, H, W, 3] side by side: uint8 [T, H', B * W', 3].
-
-    Args:
-        images: Float in [0, 1].
-        colors: Of the frame around each image, T of them or one for all.
-    """
-    images = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
-    images = gif.upscale(images, _ENLARGE)
-    B, T, H, W, C = images.shape
-    tiles = np.empty([T, H + 2 * _BORDER, B, W + 2 * _BORDER, C], np.uint8)
-    tiles[:] = np.array(colors, np.uint8)[:, None, None, None]
-    inside = slice(_BORDER, -_BORDER)
-    tiles[:, inside, :, inside] = images.transpose(1, 2, 0, 3, 4)
-    return tiles.reshape([T, H + 2 * _BORDER, -1, C])
+        summary = tf.compat.v1.Summary()
+        summary.value.add(tag=name, image=image)
+        self._events.write(counters["env_steps"], summary)
 
 
 class _EventFile:
@@ -232,6 +253,10 @@ class _EventFile:
         with _explained(self._path):
             self._file.write(event.SerializeToString())
             self._file.flush()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _keep_points(path: pathlib.Path, updates: int | None) -> int:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
+from planet_tf.tools.files import checkpoints
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -118,8 +119,8 @@ class Checkpoint:
             ValueError: There are checkpoints but none could be read.
         """
         directory = self._directory / "best" if best else self._directory
-        paths = _newest_first(directory)
-        for path in paths:
+        paths = checkpoints(directory)
+        for path in paths.values():
             try:
                 status = self._checkpoint.read(str(path))
                 status.assert_consumed()
@@ -141,6 +142,32 @@ class Checkpoint:
                 "away to train the model again from the recorded episodes."
             )
         return None
+
+
+def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
+    """Loads the weights of a checkpoint, and nothing else.
+
+    Args:
+        path: As from `files.checkpoints`.
+        model: Built as the run's.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    try:
+        # Layers in lists, as most are, do not show up as parts of `model`.
+        # The optimizer's list has every variable, in the model's order.
+        weights = tf.train.Checkpoint(
+            _trainable_variables=model.trainable_variables
+        )
+        status = tf.train.Checkpoint(optimizer=weights).read(str(path))
+        status.assert_existing_objects_matched().expect_partial()
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Checkpoint {path} cannot be read ({reason}). Name another one, "
+            "or continue the run to write a new one."
+        ) from error
 
 
 class Saver:
@@ -187,18 +214,10 @@ class Saver:
                 self.save()
 
 
-def _newest_first(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The checkpoints in a folder, without the endings of their files."""
-    # The index is what TensorFlow writes last.
-    paths = [path.with_suffix("") for path in directory.glob("ckpt-*.index")]
-    numbers = {path: path.name.removeprefix("ckpt-") for path in paths}
-    paths = [path for path in paths if numbers[path].isdecimal()]
-    return sorted(paths, key=lambda path: int(numbers[path]), reverse=True)
-
-
 def _prune(directory: pathlib.Path, newest: str, keep: int) -> None:
     """Removes old checkpoints, and what a crash left of unfinished ones."""
-    older = [p.name for p in _newest_first(directory) if p.name != newest]
+    names = [path.name for path in checkpoints(directory).values()]
+    older = [name for name in names if name != newest]
     kept = {newest, *older[: keep - 1]}
     # In reverse order, so that an index goes before its data.
     for path in sorted(directory.glob("ckpt-*"), reverse=True):

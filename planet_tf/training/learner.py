@@ -38,8 +38,9 @@ class Learner:
             seed: int32 [2]; fixes all noise of this step.
 
         Returns:
-            The scalars of `WorldModel.loss`, `grad_norm` before clipping, and
-            `skipped`: 1 where loss or gradient were not finite, so that the
+            The scalars of `WorldModel.loss`, `learning_rate`, `grad_norm`
+            before clipping and `clipped_grad_norm` after it, and `skipped`:
+            1 where loss or gradient were not finite, so that the
             weights were left alone.
         """
         B, T = batch["image"].shape[:2]
@@ -78,4 +79,10 @@ class Learner:
             lambda: None,
         )
         skipped = 1.0 - tf.cast(finite, tf.float32)
-        return {**metrics, "grad_norm": norms[0], "skipped": skipped}
+        return {
+            **metrics,
+            "learning_rate": self.optimizer.learning_rate,
+            "grad_norm": norms[0],
+            "clipped_grad_norm": tf.minimum(norms[0], self._clip),
+            "skipped": skipped,
+        }

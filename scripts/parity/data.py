@@ -79,15 +79,14 @@ def _schedules(p: Parity) -> None:
     steps = p.get("data:schedule_step")
     batch = int(steps[1] - steps[0])
     collectors = {
-        "collect": Interval(after=5000, every=5000),
-        "collect_until": Interval(after=100, every=700, until=9000),
+        name: Interval(*values)
+        for name, values in p.settings["intervals"].items()
     }
     schedule = Schedule(50_000, 50, batch, 50_000_000, collectors)
     # The original reads its counter before the update that advances it.
     due = [schedule.collect_due(step // batch + 1) for step in steps.tolist()]
     for name in collectors:
         p.check(f"data:schedule_{name}", [name in x for x in due], EXACT)
-    ramps = {"constant": (0, 0.0), "up": (10000, 0.0), "down": (-10000, 0.1)}
-    for name, ramp in ramps.items():
+    for name, ramp in p.settings["ramps"].items():
         noise = [noise_scale(step, *ramp) for step in steps.tolist()]
         p.check(f"data:schedule_noise_{name}", noise, LAYER)

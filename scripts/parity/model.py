@@ -19,6 +19,13 @@ from scripts.parity.report import EXACT, GRADIENT, LAYER, UNROLL, Parity
 
 CELLS = {"rssm": RSSM, "ssm": SSM, "drnn": DRNN}
 
+# The biases that have the sizes of the stochastic state and of hidden layers.
+_SIZES = {
+    "rssm": ("transition/dense_2/bias", "transition/gru_cell/b_c"),
+    "ssm": ("transition/dense_1/bias", "transition/dense/bias"),
+    "drnn": ("posterior/dense_1/bias", "posterior/gru_cell/b_c"),
+}
+
 # The original's names for the parts of a state, and ours.
 STATE = {
     "mean": "mean",
@@ -29,9 +36,6 @@ STATE = {
     "encoder_state": "encoder",
     "decoder_state": "decoder",
 }
-
-# Observed steps in `*_open_*`.
-_CONTEXT = 2
 
 
 def networks(p: Parity) -> None:
@@ -83,7 +87,7 @@ def gru(p: Parity) -> None:
 def dynamics(p: Parity, file: str) -> None:
     """Closed loop, open loop and planning rollout of one kind of cell."""
     model = build(p, file)
-    cell_ = model.dynamics
+    cell_, context = model.dynamics, p.settings["context"]
     embed = model.encoder(p.get("inputs:observation"))
     for mode in ("mean", "eps"):
         batch, noise = inputs(p, mode)
@@ -93,9 +97,9 @@ def dynamics(p: Parity, file: str) -> None:
         check_state(p, f"{file}:{mode}_posterior", post)
         p.check(f"{file}:{mode}_features", cell_.features(post), UNROLL)
 
-        known = tf.nest.map_structure(lambda x: x[:, :_CONTEXT], post)
-        eps = None if noise.prior is None else noise.prior[:, _CONTEXT:]
-        later = cell_.imagine(action[:, _CONTEXT:], eps, _at(known, -1))
+        known = tf.nest.map_structure(lambda x: x[:, :context], post)
+        eps = None if noise.prior is None else noise.prior[:, context:]
+        later = cell_.imagine(action[:, context:], eps, _at(known, -1))
         joined = tf.nest.map_structure(lambda *x: tf.concat(x, 1), known, later)
         check_state(p, f"{file}:{mode}_open", joined)
 
@@ -196,14 +200,24 @@ def pick(arrays: list[np.ndarray], index: Any) -> np.ndarray:
 
 
 def _new(p: Parity, file: str, **options: Any) -> WorldModel:
-    """A new model, for the folder's actions."""
-    encoder = Encoder()
+    """A new model of the folder's sizes."""
+    names = p.get(f"{file}:var_names").tolist()
+    # By name, without the part that is in all names of a kind of cell.
+    size = {
+        name.removeprefix(f"{file}/"): json.loads(shape)[-1]
+        for name, shape in zip(names, p.get(f"{file}:var_shapes"), strict=True)
+    }
+    stoch, deter = (size[name] for name in _SIZES[file])
+    layers = sum(name.startswith("head_reward/") for name in names) // 2 - 1
+    depth = size["encoder/conv2d/bias"]
+    encoder = Encoder(depth)
     action_dim = p.get("inputs:action").shape[-1]
-    cell_ = CELLS[file](action_dim, encoder.embed_size)
-    size = cell_.feature_size
-    return WorldModel(
-        cell_, encoder, Decoder(size), VectorHead(size), **options
+    cell_ = CELLS[file](action_dim, encoder.embed_size, stoch, deter)
+    reward = VectorHead(
+        cell_.feature_size, (), layers, size["head_reward/dense/bias"]
     )
+    image = Decoder(cell_.feature_size, depth)
+    return WorldModel(cell_, encoder, image, reward, **options)
 
 
 def _at(states: Any, time: int) -> Any:

@@ -10,40 +10,52 @@ import numpy as np
 from planet_tf.control.environments import DeepMindControl, Observation
 from planet_tf.control.tasks import get_task
 
-_SEEDS = 100  # how many are tried
-
 
 class Probe(DeepMindControl):
     """A task whose observations hold `physics_state` too.
 
+    Every episode begins in a given state, because the golden arrays do not say
+    which seed led to it.
+
     Args:
         task: By name.
-        start: The physics state that the episode of the right seed begins
-            with: the golden arrays do not say which seed that is.
+        start: The physics state.
+        target: Where a reacher's target is, seen from its finger. It is drawn
+            by the seed, and no part of the state.
         length: Ends episodes after fewer decisions.
 
     Attributes:
         draw: Whether images are drawn, or black.
     """
 
-    def __init__(self, task: str, start: np.ndarray, length: int | None = None):
+    def __init__(
+        self,
+        task: str,
+        start: np.ndarray,
+        target: np.ndarray | None = None,
+        length: int | None = None,
+    ):
         super().__init__(get_task(task))
         if length:
             self.spec = self.spec._replace(episode_length=length)
         self._start = start
+        self._target = target
         self.draw = True
 
     def reset(self, seed: int) -> Observation:
-        """Starts the episode; looks for its seed from `seed` on."""
-        self.draw = False
-        for candidate in range(seed, seed + _SEEDS):
-            state = super().reset(candidate)["physics_state"]
-            if np.allclose(state, self._start, atol=1e-6):
-                break
-        else:
-            candidate = seed
-        self.draw = True
-        return super().reset(candidate)
+        """Starts the episode."""
+        draw, self.draw = self.draw, False
+        super().reset(seed)
+        self.draw = draw
+        physics = self._env.physics
+        with physics.reset_context():
+            physics.set_state(self._start)
+            if self._target is not None:
+                physics.forward()
+                finger = physics.named.data.geom_xpos["finger", :2]
+                place = finger + self._target
+                physics.named.model.geom_pos["target", :2] = place
+        return self._observe(self._env.task.get_observation(physics))
 
     def _observe(self, arrays: Any) -> Observation:
         physics = self._env.physics
@@ -56,36 +68,46 @@ class Probe(DeepMindControl):
         return {**observation, "physics_state": physics.get_state()}
 
 
-def play(task: str, actions: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+def formula_action(t: int, size: int) -> np.ndarray:
+    """The original's test action [A] for decision t, counted from 0."""
+    k = np.arange(size)
+    return np.float32(0.9 * np.sin(0.7 * t + 1.3 * k + 0.2))
+
+
+def play(
+    task: str,
+    actions: np.ndarray,
+    start: np.ndarray,
+    target: np.ndarray | None,
+    whole: bool,
+) -> dict[str, Any]:
     """Plays an episode in this process.
 
     Args:
         task: By name.
-        actions: The first T actions [T, A]. Their formula continues them.
-        start: See `Probe`.
+        actions: The first T actions [T, A].
+        start: See `Probe`, as for `target`.
+        target: Of a reacher.
+        whole: Go on to the end with `formula_action`.
 
     Returns:
         `reward` and `done` [T], every observation [T + 1, ...] with images of
-        the first and last row only; and of the whole episode `length` and
-        `return`.
+        the first and last row only; and `length` and `return` of all that was
+        played.
     """
-    world = Probe(task, start)
+    world = Probe(task, start, target)
     observations, rewards, done = [world.reset(0)], [], []
-    while not (done and done[-1]):
+    T, A = actions.shape
+    while len(rewards) < T or (whole and not done[-1]):
         t = len(rewards)
-        if t < len(actions):
-            action = actions[t]
-        else:
-            k = np.arange(actions.shape[-1])
-            action = 0.9 * np.sin(0.7 * t + 1.3 * k + 0.2)
-        world.draw = t == len(actions) - 1
-        result = world.step(np.float32(action))
+        world.draw = t == T - 1
+        action = actions[t] if t < T else formula_action(t, A)
+        result = world.step(action)
         for rows, value in zip(
             (observations, rewards, done), result, strict=True
         ):
             rows.append(value)
     world.close()
-    T = len(actions)
     return {
         **{
             name: np.stack([x[name] for x in observations[: T + 1]])

@@ -1,5 +1,6 @@
 """Golden arrays, and the comparisons made with them."""
 
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -28,11 +29,42 @@ class Check(NamedTuple):
         return self.relative <= self.tolerance
 
 
+# Settings of the original that the arrays were made with and do not contain. A
+# `settings.json` in their folder replaces those that it names.
+SETTINGS = {
+    # Weights of the loss in `losses:scales_*` and of overshooting.
+    "scales": {
+        "divergence_scale": 0.3,
+        "reward_scale": 2.5,
+        "image_scale": 0.1,
+    },
+    "overshooting_scale": 0.7,
+    # Largest norms of the gradient in `optimizer:<name>_*`.
+    "clips": {"default": 1000.0, "noclip": 1e9, "clip": 5.0},
+    # Exploration noise in `agent`.
+    "exploration": 0.3,
+    # Observed steps in `*_open_*`.
+    "context": 2,
+    # What the episode file was recorded in.
+    "episode_task": "cartpole_balance",
+    # After, every and until of `data:schedule_*`.
+    "intervals": {"collect": [5000, 5000], "collect_until": [100, 700, 9000]},
+    # Length and minimum of `data:schedule_noise_*`.
+    "ramps": {"constant": [0, 0.0], "up": [10000, 0.0], "down": [-10000, 0.1]},
+}
+
+
 class Parity:
     """A folder of golden arrays, and what was found about them.
 
     Args:
         directory: In the layout of `tests/golden`.
+
+    Attributes:
+        settings: `SETTINGS`, and what the folder says otherwise.
+
+    Raises:
+        ValueError: The folder has a setting that nothing reads.
     """
 
     def __init__(self, directory: str | pathlib.Path):
@@ -41,6 +73,14 @@ class Parity:
         self._inputs: set[str] = set()
         self.checks: list[Check] = []
         self.skipped: dict[str, str] = {}
+        path = self._directory / "settings.json"
+        given = json.loads(path.read_text()) if path.exists() else {}
+        if unknown := sorted(set(given) - set(SETTINGS)):
+            raise ValueError(
+                f"{path}: nothing reads {', '.join(unknown)}; there are "
+                f"{', '.join(SETTINGS)}"
+            )
+        self.settings: dict[str, Any] = {**SETTINGS, **given}
 
     def files(self) -> list[str]:
         """Names of the folder's files, without `.npz`."""

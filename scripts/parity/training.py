@@ -19,11 +19,6 @@ from scripts.parity.model import (
 )
 from scripts.parity.report import EXACT, GRADIENT, UNROLL, Parity
 
-# Settings that the arrays were made with and do not contain.
-_SCALES = {"divergence_scale": 0.3, "reward_scale": 2.5, "image_scale": 0.1}
-_CLIPS = {"default": 1000.0, "noclip": 1e9, "clip": 5.0}
-_OVERSHOOTING_SCALE = 0.7
-
 
 def losses(p: Parity) -> None:
     """Loss terms and gradients of the RSSM in several settings."""
@@ -31,7 +26,7 @@ def losses(p: Parity) -> None:
     _check_losses(p, "losses:mean", build(p), "mean")
     _check_losses(p, "losses:eps", build(p), "eps")
     _check_losses(p, "losses:nofree", build(p, free_nats=0.0), "eps")
-    _check_losses(p, "losses:scales", build(p, **_SCALES), "eps")
+    _check_losses(p, "losses:scales", build(p, **p.settings["scales"]), "eps")
 
 
 def model_losses(p: Parity) -> None:
@@ -57,7 +52,7 @@ def overshooting(p: Parity) -> None:
         for tag in ("stop", "grad"):
             model = build(
                 p,
-                overshooting_scale=_OVERSHOOTING_SCALE,
+                overshooting_scale=p.settings["overshooting_scale"],
                 overshooting_distance=steps - 1,
                 overshooting_stop=tag == "stop",
             )
@@ -72,7 +67,7 @@ def optimizer(p: Parity) -> None:
     names = p.get("optimizer:var_names").tolist()
     index = p.get("optimizer:sample_index")
     batch, noise = inputs(p, "eps")
-    for tag, clip in _CLIPS.items():
+    for tag, clip in p.settings["clips"].items():
         prefix = f"optimizer:{tag}"
         model = build(p)
         learner = Learner(model, clip=clip)

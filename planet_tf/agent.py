@@ -1,0 +1,105 @@
+"""A trained agent to use: images in, actions out. See `planet_tf.load`."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from planet_tf import build, run_folder
+from planet_tf import config as configs
+from planet_tf.control.mpc_agent import PlanRecord
+from planet_tf.networks.conv_ha import IMAGE_SHAPE
+from planet_tf.run_folder import Run
+from planet_tf.training.checkpoint import restore_weights
+
+
+class Agent:
+    """Filters images and plans, without exploration noise.
+
+    Args:
+        run: Where config and weights come from.
+        record: Keep what the planner thought, in `records`.
+
+    Attributes:
+        run: The same.
+
+    Raises:
+        ValueError: The checkpoint cannot be read.
+    """
+
+    def __init__(self, run: Run, record: bool = False):
+        self.run = run
+        model = build.world_model(run.config, run.action_dim, run.observations)
+        restore_weights(run.checkpoint, model)
+        self._policy = build.agent(
+            run.config, model, run.action_dim, record=record
+        )
+        self._batch = None
+
+    @property
+    def records(self) -> list[PlanRecord]:
+        """One of arrays for each decision since `reset`, if asked for."""
+        return self._policy.records
+
+    def reset(self, batch: int = 1, seed: int = 0) -> None:
+        """Forgets everything.
+
+        Args:
+            batch: Worlds B that will be acted in side by side.
+            seed: Of the planner's noise: the same images then lead to the
+                same actions.
+        """
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self._policy.reset(batch, seed)
+        self._batch = batch
+
+    def act(self, image: np.ndarray) -> np.ndarray:
+        """Decides what to do next.
+
+        Args:
+            image: uint8 [64, 64, 3], what is seen now, or [B, 64, 64, 3].
+
+        Returns:
+            The action, float32 [A] or [B, A] in [-1, 1]. A world with fewer
+            action dimensions than others of its run uses the first ones.
+
+        Raises:
+            RuntimeError: `reset` was not called.
+            ValueError: This is not such an image.
+        """
+        if self._batch is None:
+            raise RuntimeError("Call reset before the first act.")
+        image = np.asarray(image)
+        images = image[None] if image.ndim == len(IMAGE_SHAPE) else image
+        if images.shape != (self._batch, *IMAGE_SHAPE):
+            raise ValueError(
+                f"act expects images of shape {[self._batch, *IMAGE_SHAPE]} "
+                f"after reset({self._batch}), not {list(image.shape)}."
+            )
+        if images.dtype != np.uint8:
+            raise ValueError(
+                f"act expects uint8 images, 0 to 255, not {images.dtype}."
+            )
+        actions = self._policy.act(images)
+        return actions if image.ndim == images.ndim else actions[0]
+
+
+def load(
+    logdir: str | pathlib.Path,
+    checkpoint: int | str | None = None,
+    record: bool = False,
+    **planner: int,
+) -> Agent:
+    """See `planet_tf.load`; `record` as for `Agent`."""
+    while True:
+        run = run_folder.find(logdir, checkpoint)
+        config = dataclasses.replace(run.config, **planner)
+        configs.validate(config)
+        try:
+            return Agent(run._replace(config=config), record)
+        except ValueError:
+            # A run that is going on deletes its older checkpoints.
+            gone = not run.checkpoint.with_suffix(".index").exists()
+            if checkpoint is not None or not gone:
+                raise

@@ -1,0 +1,154 @@
+"""What TensorBoard knows of a run from the start: its tabs' fixed contents."""
+
+import dataclasses
+
+import yaml
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalars
+from tensorboard.plugins.hparams import summary_v2 as hparams
+
+from planet_tf.config import Config
+from planet_tf.tools.summaries import Logger
+
+# Charts of the Custom Scalars tab: title -> regular expressions of tags.
+CHARTS = {
+    "Does it learn?": {
+        "Return of an episode": [r"(train|test)/score$"],
+        "Return by task": [r"(train|test)/return_"],
+    },
+    "World model, on training and held-out data": {
+        "Image log-density": [r"(train|test)/image$"],
+        "Reward log-density": [r"(train|test)/reward$"],
+        "KL(posterior || prior) in nats": [r"(train|test)/kl$"],
+        "Loss": [r"(train|test)/loss$"],
+    },
+    "Predictions from actions alone": {
+        "Image error against that of a repeated frame": [
+            r"open_loop/image(_repeat)?$"
+        ],
+        "Image error by predicted step": [r"open_loop/image_at_"],
+        "Reward error by predicted step": [r"open_loop/reward_at_"],
+        "KL(posterior || prediction) by predicted step": [r"open_loop/kl_at_"],
+    },
+    "Latent state": {
+        "Entropy in nats": [r"(train|test)/(prior|post)_entropy$"],
+        "Standard deviation": [r"(train|test)/(prior|post)_std$"],
+    },
+    "Training": {
+        "Gradient norm": [r"train/(clipped_)?grad_norm$"],
+        "Updates left out": [r"train/skipped$"],
+        "Episodes": [r"progress/episodes$"],
+    },
+    "Time": {
+        "Share of the wall time": [r"time/.*_share$"],
+        "Rate in 1/s": [r"time/.*_rate$"],
+    },
+}
+
+_GUIDE = """\
+The horizontal axis is **environment steps** of training data: decisions times
+action repeat, over all tasks. Tags end in a task's name where a run has several
+tasks.
+
+| tab | what to look at |
+| - | - |
+| Custom Scalars | the curves that matter, side by side |
+| Time Series, Scalars | all of them, by topic as below |
+| Images | videos (they play), strips over time, plots |
+| HParams | this run's parameters beside those of others |
+| Histograms | weights, data, entropies; with `--histograms` |
+| Text | this page, and the config file |
+
+| topic | what it holds |
+| - | - |
+| `train/` | means over the updates since the last point; returns of collected \
+episodes, which have exploration noise |
+| `test/` | the same scalars on held-out episodes; returns of episodes without \
+noise; GIFs of these episodes and of predictions |
+| `closed_loop/` | predictions with all images seen: `post` after seeing the \
+image, `prior` one step before |
+| `open_loop/` | predictions from 5 images and actions alone |
+| `progress/` | how far the run is |
+| `time/` | seconds, share of the wall time, and rate in 1/s of each activity |
+| `strips/` | images over time from left to right: truth, prediction, change \
+from frame to frame (grey: none), error (grey: none) |
+| `plots/` | predicted values against true ones; errors by predicted step |
+
+| name | meaning |
+| - | - |
+| `loss` | what is minimised |
+| `image`, `reward` in `train/` and `test/` | log-density in nats; higher is \
+better. A perfect image has -11,292.4, a perfect reward -0.919 |
+| `image`, `reward` in `closed_loop/` and `open_loop/` | mean absolute error; \
+lower is better; pixels in [0, 1] |
+| `.._repeat` | the error of repeating the last image or reward that was seen |
+| `.._at_15` | 15 steps after the last image |
+| `.._log_prob`, `.._mean`, `.._std` | log-density of the data; mean and \
+standard deviation of what is predicted |
+| `kl` | KL(posterior, prediction) in nats; `divergence`: beyond the free \
+nats |
+| `prior_entropy`, `post_std`, ... | of the latent state |
+| `score` | mean return over the tasks |
+| `grad_norm` | before clipping; `clipped_grad_norm` after |
+| `skipped` | updates left out because they were not finite |
+
+A blue frame marks images that the model has seen, an orange one what it
+predicts.
+"""
+
+
+def introduce(log: Logger, config: Config) -> None:
+    """Writes the guide, the config, and the HParams and Custom Scalars tabs."""
+    log.text("guide", _GUIDE)
+    listed = yaml.safe_dump(_hparams(config), sort_keys=False)
+    log.text("config", f"```\n{listed}```")
+    log.plugin(custom_scalars.pb(_layout()))
+    values = _hparams(config)
+    log.plugin(
+        hparams.hparams_config_pb(
+            [hparams.HParam(name) for name in values],
+            [
+                hparams.Metric(tag)
+                for tag in (
+                    "test/score",
+                    "train/score",
+                    "test/image",
+                    "test/reward",
+                    "open_loop/image",
+                    "open_loop/reward",
+                )
+            ],
+        )
+    )
+    log.plugin(hparams.hparams_pb(values))
+
+
+def _layout() -> layout_pb2.Layout:
+    """The Custom Scalars tab."""
+    return layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(
+                        title=name,
+                        multiline=layout_pb2.MultilineChartContent(tag=tags),
+                    )
+                    for name, tags in charts.items()
+                ],
+            )
+            for title, charts in CHARTS.items()
+        ]
+    )
+
+
+def _hparams(config: Config) -> dict[str, bool | int | float | str]:
+    """The config in types that the HParams tab has."""
+    return {
+        name: value if isinstance(value, bool | int | float) else _text(value)
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,225 @@
+"""Scores a run: `python -m planet_tf.evaluate --logdir=RUN --episodes=10`.
+
+Plays episodes without exploration noise, several worlds planned in one batch,
+and says how the returns are spread and whether what the planner predicts
+comes true. Reads the run's folder without a lock: it may still be training.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tqdm
+from absl import app, flags, logging
+
+from planet_tf import config as configs
+from planet_tf import run_folder, train
+from planet_tf.control import rendering
+from planet_tf.control.episodes import collect
+from planet_tf.control.plan_quality import decisions
+from planet_tf.tools.seeding import fold_int
+
+if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
+    from planet_tf.agent import Agent
+    from planet_tf.evaluation_report import Played
+
+_PLANNER = (
+    "planner_horizon",
+    "planner_amount",
+    "planner_topk",
+    "planner_iterations",
+)
+
+
+def seeds(seed: int, task: str, count: int) -> list[int]:
+    """Distinct seeds of worlds, apart from those of training and tests.
+
+    They do not depend on the run, so that runs are compared on the same
+    worlds; more episodes begin with the same ones.
+    """
+    found = {}
+    for i in itertools.count():
+        if len(found) == count:
+            return list(found)
+        found[fold_int(seed, f"evaluate_{task}", i)] = None
+
+
+def evaluate(
+    agent: "Agent", tasks: Sequence[str], count: int, envs: int, seed: int
+) -> dict[str, "Played"]:
+    """Plays episodes of every task.
+
+    Args:
+        agent: Chooses for all worlds of a task at once.
+        tasks: Of its run.
+        count: Episodes of each.
+        envs: Worlds side by side, each in a process of its own.
+        seed: The same seed, count and `envs` give the same episodes.
+
+    Raises:
+        WorkerError: A world failed.
+    """
+    from planet_tf.evaluation_report import Played
+
+    config, result = agent.run.config, {}
+    horizon = config.planner_horizon
+    for task in tasks:
+        played = Played(seeds(seed, task, count), [], [], horizon)
+        with contextlib.ExitStack() as stack:
+            workers = [
+                stack.enter_context(train.worker(config, task))
+                for _ in range(min(envs, count))
+            ]
+            rounds = range(0, count, envs)
+            bar = stack.enter_context(
+                tqdm.tqdm(
+                    total=len(rounds) * workers[0].spec.episode_length,
+                    desc=task,
+                    unit="decision",
+                    disable=not sys.stderr.isatty(),
+                )
+            )
+            for first in rounds:
+                some = played.seeds[first : first + envs]
+                batch = collect(workers[: len(some)], agent, some, bar.update)
+                played.episodes.extend(batch)
+                for row, episode in enumerate(batch if agent.records else ()):
+                    played.plans.append(
+                        decisions(
+                            agent.records, row, episode["reward"], horizon
+                        )
+                    )
+        result[task] = played
+    return result
+
+
+def main(argv: list[str]) -> None:
+    """From the command line to the files."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        agent, tasks, outdir = _prepare(flags.FLAGS)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    from planet_tf import evaluation_report
+
+    values, run = flags.FLAGS, agent.run
+    envs = values.envs or min(values.episodes, os.cpu_count() or 1)
+    header = {
+        "logdir": str(run.logdir.absolute()),
+        "checkpoint": run.updates,
+        "seed": values.seed,
+        "envs": envs,
+        **{name: getattr(run.config, name) for name in _PLANNER},
+    }
+    print(
+        f"Checkpoint {run.updates} of {run.logdir}, "
+        f"{envs} world(s) side by side",
+        flush=True,
+    )
+    try:
+        rendering.choose_backend()
+        played = evaluate(agent, tasks, values.episodes, envs, values.seed)
+        found = evaluation_report.write(outdir, header, played)
+    except (OSError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    for task, figures in found.items():
+        print(evaluation_report.table(task, figures))
+    print(f"Files: {outdir.absolute()}")
+
+
+def _prepare(
+    values: flags.FlagValues,
+) -> tuple["Agent", tuple[str, ...], pathlib.Path]:
+    """The agent, its tasks, and the folder to write to.
+
+    Raises:
+        OSError: A folder cannot be used.
+        ValueError: With one line that says which flag to change.
+    """
+    for name in ("episodes", "envs", "seed"):
+        least = 1 if name == "episodes" else 0
+        if values[name].value < least:
+            raise ValueError(
+                f"--{name}={values[name].value}: must be at least {least}"
+            )
+    if not values.logdir:
+        raise ValueError("--logdir: name the folder of a run")
+    planner = {
+        name: values[name].value
+        for name in _PLANNER
+        if values[name].value is not None
+    }
+    # Checked before TensorFlow is loaded, which takes seconds.
+    run = run_folder.find(values.logdir, values.checkpoint)
+    config = dataclasses.replace(run.config, **planner)
+    configs.validate(config)
+    tasks = (values.task,) if values.task else config.tasks
+    if not set(tasks) <= set(config.tasks):
+        raise ValueError(
+            f"--task={values.task}: this run is about {', '.join(config.tasks)}"
+        )
+    with train.without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf.agent import load
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        agent = load(
+            values.logdir,
+            values.checkpoint,
+            record=config.planner_iterations > 0,
+            **planner,
+        )
+    outdir = pathlib.Path(
+        values.outdir or agent.run.logdir / "evaluation" / str(run.updates)
+    ).expanduser()
+    outdir.mkdir(parents=True, exist_ok=True)
+    return agent, tasks, outdir
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("logdir", None, "Folder of the run.")
+    flags.DEFINE_integer("episodes", 10, "Episodes of each task.")
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Updates at a checkpoint, or best; by default the newest.",
+    )
+    flags.DEFINE_integer(
+        "envs",
+        0,
+        "Worlds side by side, planned in one batch; 0: as many as episodes or "
+        "processors, whichever is less.",
+    )
+    flags.DEFINE_integer("seed", 0, "Decides which episodes are played.")
+    flags.DEFINE_string(
+        "task", None, "One of the run's tasks; by default all of them."
+    )
+    flags.DEFINE_string(
+        "outdir",
+        None,
+        "Folder for the results; by default <logdir>/evaluation/<checkpoint>.",
+    )
+    for name in _PLANNER:
+        flags.DEFINE_integer(name, None, "By default as in training.")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    define_flags()
+    try:
+        app.run(main)
+    except KeyboardInterrupt:
+        sys.exit(130)

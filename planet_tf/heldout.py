@@ -1,0 +1,61 @@
+"""A run's model on the run's held-out episodes; for commands, after training.
+
+Nothing in the run's folder is changed, so the run may still be going.
+"""
+
+import math
+
+from planet_tf import build
+from planet_tf.control.tasks import label
+from planet_tf.run_folder import Run
+from planet_tf.tools.replay import KEYS, Replay
+from planet_tf.tools.seeding import fold
+from planet_tf.training.checkpoint import restore_weights
+from planet_tf.training.evaluation import CONTEXT, Holdout, holdout
+
+LENGTH = 50  # Frames of a sequence: 5 seen, 45 predicted.
+_BATCH = 20  # Sequences at a time.
+
+
+def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
+    """See `holdout`, by task.
+
+    Args:
+        run: From `run_folder.find`.
+        sequences: Of each task; up to 20 are one batch, and more are rounded
+            up to equal batches.
+        seed: The same seed, the same sequences and noise, as long as the run
+            has the same held-out episodes.
+
+    Raises:
+        ValueError: The checkpoint cannot be read, or there is no held-out
+            episode of more than 5 rows.
+    """
+    model = build.world_model(run.config, run.action_dim, run.observations)
+    restore_weights(run.checkpoint, model)
+    replay = Replay(run.logdir / "test_episodes", read_only=True)
+    tasks = [label(task) for task in run.config.tasks]
+    lengths = [LENGTH, *map(replay.longest, tasks)]
+    if min(lengths) <= CONTEXT:
+        raise ValueError(
+            f"{run.logdir / 'test_episodes'} lacks held-out episodes of more "
+            f"than {CONTEXT} rows for some of the tasks: "
+            f"{', '.join(tasks)}."
+        )
+    count = math.ceil(sequences / _BATCH)
+    return {
+        task: holdout(
+            model,
+            replay.batches(
+                0,
+                count,
+                math.ceil(sequences / count),
+                min(lengths),
+                seed,
+                (*KEYS, *model.diagnostics),
+                task,
+            ),
+            fold(seed, "holdout", 0),
+        )
+        for task in tasks
+    }

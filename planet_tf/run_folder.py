@@ -1,0 +1,100 @@
+"""Reads what a run left in its folder; imports no TensorFlow.
+
+Nothing is written and no lock is taken, so a run that is still going may be
+read.
+"""
+
+import pathlib
+import zipfile
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from planet_tf import config as configs
+from planet_tf.config import Config
+from planet_tf.tools.files import checkpoints
+
+
+class Run(NamedTuple):
+    """A run that can act."""
+
+    logdir: pathlib.Path
+    config: Config
+    updates: int  # Of the checkpoint.
+    checkpoint: pathlib.Path
+    action_dim: int  # A
+    observations: dict[str, tuple[int, ...]]  # Shapes, "image" among them.
+
+
+def find(
+    logdir: str | pathlib.Path, checkpoint: int | str | None = None
+) -> Run:
+    """What the folder of a run holds.
+
+    Args:
+        logdir: The folder that training was given, or named.
+        checkpoint: The updates at a checkpoint; "best": the one with the
+            highest test score; None: the newest.
+
+    Raises:
+        OSError: The folder is not readable.
+        ValueError: There is no run, no episode or no such checkpoint; one
+            line that says what there is.
+    """
+    logdir = pathlib.Path(logdir).expanduser()
+    path = logdir / "config.yaml"
+    if not path.exists():
+        raise ValueError(
+            f"{logdir} holds no run, as there is no config.yaml in it. Name "
+            "the folder that training printed as its results."
+        )
+    config = configs.load(path)
+    newest = checkpoints(logdir / "checkpoints")
+    best = checkpoints(logdir / "checkpoints" / "best")
+    if not newest:
+        raise ValueError(
+            f"{logdir} has no checkpoint yet. Training writes the first one "
+            "after its seed episodes."
+        )
+    found = {**newest, **best}
+    if checkpoint is None:
+        updates = next(iter(newest))
+    elif checkpoint == "best" and best:
+        found, (updates, *_) = best, best
+    else:
+        updates = checkpoint
+    if str(updates) not in map(str, found):
+        raise ValueError(
+            f"{logdir} has no checkpoint {updates}, only "
+            f"{', '.join(map(str, found))}."
+        )
+    updates = int(updates)
+    return Run(logdir, config, updates, found[updates], *_sizes(logdir))
+
+
+def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:
+    """A, and the shapes of observations, from any recorded episode.
+
+    So that an agent can be used where its world cannot be made.
+    """
+    for path in sorted(logdir.glob("*_episodes/*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                shapes = {key: file[key].shape[1:] for key in file}
+            (action_dim,) = shapes.pop("action")
+            del shapes["reward"]
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ):
+            continue  # Training, too, leaves damaged episodes alone.
+        return action_dim, shapes
+    raise ValueError(
+        f"{logdir} holds no recorded episode that can be read. The size of "
+        "actions is taken from one: copy train_episodes or test_episodes, too."
+    )

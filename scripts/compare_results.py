@@ -1,0 +1,166 @@
+"""Sets runs beside each other and beside what was published.
+
+    python -m scripts.compare_results RUNS... --out=DIR
+
+RUNS are folders of runs, finished or still going: any number of tasks, seeds
+and presets. Writes to DIR:
+
+    report.html     everything, videos too, in one file
+    report.md       the tables
+    <table>.csv     each of them
+    curves.csv      returns of all test episodes
+    steps.png       return against environment steps
+    hours.png       return against time
+"""
+
+import argparse
+import csv
+import io
+import pathlib
+import sys
+
+# Videos are most of a report; beyond this they are left out, the last first.
+_MAX_VIDEO_BYTES = 50e6
+
+
+def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
+    """Writes the report.
+
+    Args:
+        folders: Of the runs.
+        out: Folder of the report, made if missing.
+
+    Returns:
+        One line for each problem that did not keep a run from being used.
+
+    Raises:
+        ValueError: A folder holds no run.
+        OSError: A file cannot be written; names it.
+    """
+    from planet_tf.tools import plots
+    from scripts.comparison import figures, page, published, runs, tables
+
+    references = published.read()
+    results, problems, videos = [], [], []
+    for folder in folders:
+        found, lines = runs.read(folder)
+        results += found
+        problems += lines
+        videos += [
+            (path, f"{folder}: {path.stem}") for path in runs.videos(folder)
+        ]
+    groups, tasks = tables.group(results), tables.tasks_of(results)
+    problems += _repeated_seeds(groups)
+    while sum(path.stat().st_size for path, _ in videos) > _MAX_VIDEO_BYTES:
+        problems.append(f"left out of the report: {videos.pop()[0]}")
+
+    run_tasks = [t for t in tasks if any(t in g for g in groups.values())]
+    plots.save(figures.over_steps(groups, tasks, references), out / "steps.png")
+    plots.save(
+        figures.over_hours(groups, run_tasks, references), out / "hours.png"
+    )
+    made = tables.make_all(results, references)
+    for table in made:
+        _write(out / f"{table.name}.csv", table.csv())
+    _write(out / "curves.csv", _curves(results))
+    missing = [task for task in tasks if task not in run_tasks]
+    introduction = (
+        f"Runs of planet_tf on {', '.join(run_tasks)}, beside published "
+        "results."
+    )
+    if missing:
+        introduction += f" Not run: {', '.join(missing)}."
+    title = "planet_tf: results"
+    _write(
+        out / "report.md",
+        "\n".join(
+            [f"# {title}\n\n{introduction}\n", *(t.markdown() for t in made)]
+        ),
+    )
+    captions = [
+        (
+            out / "steps.png",
+            "Noise-free test episodes during training. Thick: median over "
+            "seeds, where all have come so far; shaded: from the lower to the "
+            "upper quartile; thin: single seeds, as many for each agent as its "
+            "panel says. Horizontal lines: final returns of published agents.",
+        ),
+        (
+            out / "hours.png",
+            "The same against the time spent training, on whatever machine "
+            "each run had. Horizontal lines: final returns of published "
+            "agents, whose learning curves over time are not known.",
+        ),
+    ]
+    _write(
+        out / "report.html",
+        page.render(title, introduction, made, captions, videos, problems),
+    )
+    return problems
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes a report and returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "runs", metavar="RUNS", nargs="+", type=pathlib.Path, help="runs"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=pathlib.Path,
+        required=True,
+        help="where the report goes",
+    )
+    args = parser.parse_args(arguments)
+    # A folder that is given twice would count as two seeds.
+    folders = {folder.resolve(): folder for folder in args.runs}
+    try:
+        problems = write(list(folders.values()), args.out)
+    except (OSError, ValueError) as error:
+        print(getattr(error, "strerror", None) or error, file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"Report: {(args.out / 'report.html').resolve()}")
+    return 0
+
+
+def _repeated_seeds(groups) -> list[str]:
+    """Runs that may be copies of each other: same agent, task and seed."""
+    lines = []
+    for name, by_task in groups.items():
+        for task, results in by_task.items():
+            seeds = [result.seed for result in results]
+            for seed in sorted({s for s in seeds if seeds.count(s) > 1}):
+                copies = [r.folder for r in results if r.seed == seed]
+                lines.append(
+                    f"{name}, {task}: seed {seed} counts {len(copies)} times "
+                    f"({', '.join(copies)})"
+                )
+    return lines
+
+
+def _curves(results) -> str:
+    """Every test episode of every run."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = ("env_steps", "hours", "returns")
+    writer.writerow(["run", "agent", "task", "seed", *names])
+    for r in results:
+        for point in zip(*(getattr(r, name) for name in names), strict=True):
+            writer.writerow([r.folder, r.label, r.task, r.seed, *point])
+    return file.getvalue()
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    from planet_tf.tools.files import atomic_write
+
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

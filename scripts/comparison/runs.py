@@ -1,0 +1,264 @@
+"""What a run's folder says about its returns, also while it is still going.
+
+A run is a folder with config.yaml and metrics.jsonl, as training writes them,
+or metrics.csv with the same names as columns. Videos and the JSON of
+`planet_tf.evaluate` are used where they are there.
+"""
+
+import csv
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+import yaml
+
+from planet_tf import config as configs
+from planet_tf.control.tasks import TASKS
+
+LAST_TESTS = 5
+"""Test episodes whose mean is a run's return until it is evaluated."""
+
+# They tell the runs of one agent apart, or say how long they are.
+_NOT_SETTINGS = {"tasks", "seed", "max_steps"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one run reached on one of its tasks."""
+
+    folder: str
+    agent: str  # Preset, and what was changed: the same for all seeds.
+    task: str
+    tasks: tuple[str, ...]  # All that the run learns.
+    seed: int
+    env_steps: np.ndarray  # [P], ascending; of all tasks of the run.
+    hours: np.ndarray  # [P], of training, without pauses.
+    returns: np.ndarray  # [P], of one noise-free test episode each.
+    updates: int  # Gradient steps so far.
+    trained_steps: int  # Environment steps behind `final`.
+    trained_hours: float  # Until now.
+    final: float  # Mean of episodes; NaN before the first test.
+    episodes: int  # Behind `final`.
+    source: str  # Where `final` comes from.
+
+    @property
+    def label(self) -> str:
+        """The agent, and its tasks if it learns several."""
+        if len(self.tasks) == 1:
+            return self.agent
+        return f"{self.agent}, {' + '.join(self.tasks)}"
+
+
+def read(folder: pathlib.Path) -> tuple[list[Result], list[str]]:
+    """Reads a run.
+
+    Args:
+        folder: With config.yaml; metrics.jsonl may be missing or grow.
+
+    Returns:
+        One result for each task, and one line for each problem.
+
+    Raises:
+        ValueError: It holds no run, or one that cannot be read.
+    """
+    values = _read_config(folder / "config.yaml")
+    points, problems = _read_points(folder)
+    evaluations, damaged = _read_evaluations(folder, values)
+    return [
+        _result(folder, values, points, evaluations, task)
+        for task in values["tasks"]
+    ], problems + damaged
+
+
+def canonical_task(name: str) -> str:
+    """One name for a task, such as cup_catch for ball_in_cup-catch."""
+    names = {f"{task.domain}_{task.name}": key for key, task in TASKS.items()}
+    return names.get(name.replace("-", "_"), name)
+
+
+def videos(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The newest GIF of each name: beside the metrics, or in videos/.
+
+    And those of the newest evaluation, if there is one.
+    """
+    found = sorted(folder.glob("*.gif"))
+    if not found:
+        # Names end in the number of updates, with leading zeros.
+        numbered = sorted(folder.glob("videos/*.gif"))
+        newest = {path.stem.rpartition("-")[0]: path for path in numbered}
+        found = sorted(newest.values())
+    evaluated = [
+        path for path in folder.glob("evaluation/*") if path.name.isdigit()
+    ]
+    if evaluated:
+        newest = max(evaluated, key=lambda path: int(path.name))
+        found += sorted(newest.glob("*.gif"))
+    return found
+
+
+def agent_name(values: dict[str, Any]) -> str:
+    """The preset that is closest, and the values that differ from it.
+
+    Args:
+        values: As config.yaml has them. Those that are missing have their
+            default; those that this version does not know do not count.
+    """
+    presets = _presets()
+    values = {**presets["default"], **values}
+
+    def changes(preset: str) -> list[str]:
+        return [
+            f"{name}={_written(values[name])}"
+            for name, value in presets[preset].items()
+            if values[name] != value and name not in _NOT_SETTINGS
+        ]
+
+    preset = min(presets, key=lambda name: len(changes(name)))
+    return ", ".join([preset, *changes(preset)])
+
+
+@functools.cache
+def _presets() -> dict[str, dict[str, Any]]:
+    """The values of each preset, as config.yaml has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "config.yaml"
+        result = {}
+        for name, config in configs.PRESETS.items():
+            configs.save(config, path)
+            result[name] = yaml.safe_load(path.read_text("utf-8"))
+    return result
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Reads config.yaml, also of older versions with other parameters."""
+    if not path.is_file():
+        raise ValueError(
+            f"{path.parent} holds no run (there is no config.yaml). Give the "
+            "--logdir of a run, or one of the folders in results/."
+        )
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+        return {
+            **values,
+            "tasks": [str(task) for task in values["tasks"]],
+            "seed": int(values["seed"]),
+        }
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not the config of a run: it must be YAML with at least "
+            "`tasks` and `seed`, as training writes it."
+        ) from error
+
+
+def _read_points(folder: pathlib.Path) -> tuple[list[dict], list[str]]:
+    """The points that a run logged, and one line for each problem."""
+    table, path = folder / "metrics.csv", folder / "metrics.jsonl"
+    if not path.exists():
+        if not table.exists():
+            return [], [f"{folder}: no points yet (no metrics.jsonl)"]
+        with table.open(newline="", encoding="utf-8") as file:
+            return [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ], []
+    points, damaged = [], []
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            point = json.loads(line)
+            point["updates"], point["env_steps"]  # noqa: B018
+            points.append(point)
+        except (ValueError, TypeError, KeyError):
+            # What follows the last line break is still being written.
+            if number < len(lines):
+                damaged.append(str(number))
+    problems = [f"{path}: skipped damaged line {n}" for n in damaged]
+    return points, problems
+
+
+def _read_evaluations(
+    folder: pathlib.Path, values: dict
+) -> tuple[list[dict], list[str]]:
+    """What `planet_tf.evaluate` wrote, oldest checkpoint first.
+
+    Those with another planner than the run's are left out.
+    """
+    evaluations, problems = [], []
+    for path in [
+        *folder.glob("evaluation.json"),
+        *folder.glob("evaluation/*/evaluation.json"),
+    ]:
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            for task in found["tasks"].values():
+                float(task["return"]["mean"]), len(task["episodes"])
+            int(found["checkpoint"])
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            problems.append(f"{path}: skipped, it is not an evaluation")
+            continue
+        if all(
+            found[name] == values.get(name, found[name])
+            for name in found
+            if name.startswith("planner_")
+        ):
+            evaluations.append(found)
+    return sorted(evaluations, key=lambda e: e["checkpoint"]), problems
+
+
+def _result(
+    folder: pathlib.Path,
+    values: dict,
+    points: list[dict],
+    evaluations: list[dict],
+    task: str,
+) -> Result:
+    name = f"test/return_{task}"
+    tests = [point for point in points if point.get(name) is not None]
+    returns = np.array([point[name] for point in tests], float)
+    last = points[-1] if points else {}
+    final, source, steps = math.nan, "no test yet", 0
+    episodes = len(returns[-LAST_TESTS:])
+    if tests:
+        final = returns[-LAST_TESTS:].mean()
+        source, steps = "tests while training", tests[-1]["env_steps"]
+    for evaluation in evaluations:
+        if task not in evaluation["tasks"]:
+            continue
+        found, at = evaluation["tasks"][task], evaluation["checkpoint"]
+        final, episodes = found["return"]["mean"], len(found["episodes"])
+        source = f"evaluation at update {at:,}"
+        before = [p["env_steps"] for p in points if p["updates"] <= at]
+        steps = before[-1] if before else 0
+    return Result(
+        folder=str(folder),
+        agent=agent_name(values),
+        task=canonical_task(task),
+        tasks=tuple(canonical_task(task) for task in values["tasks"]),
+        seed=values["seed"],
+        env_steps=np.array([point["env_steps"] for point in tests], float),
+        hours=np.array([_hours(point) for point in tests]),
+        returns=returns,
+        updates=int(last.get("updates", 0)),
+        trained_steps=int(steps),
+        trained_hours=_hours(last),
+        final=float(final),
+        episodes=episodes,
+        source=source,
+    )
+
+
+def _hours(point: dict) -> float:
+    return point.get("time/total", math.nan) / 3600
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(x, int) for x in value):
+        return "x".join(map(str, value))  # A shape.
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,281 @@
+"""The tables of a comparison."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scripts.comparison import published, statistics
+from scripts.comparison.published import Reference
+from scripts.comparison.runs import LAST_TESTS, Result
+from scripts.comparison.table import UNKNOWN, Cell, Table
+
+Groups = dict[str, dict[str, list[Result]]]
+"""Results of the seeds, by agent and task."""
+
+
+def group(results: Sequence[Result]) -> Groups:
+    """Sorts results by agent and task; seeds of one agent come together."""
+    groups: Groups = {}
+    for result in sorted(results, key=lambda r: (r.label, r.task, r.seed)):
+        tasks = groups.setdefault(f"planet_tf {result.label}", {})
+        tasks.setdefault(result.task, []).append(result)
+    return groups
+
+
+def tasks_of(results: Sequence[Result]) -> list[str]:
+    """The paper's tasks, then others that were run."""
+    others = {result.task for result in results} - set(published.TASKS)
+    return [*published.TASKS, *sorted(others)]
+
+
+def make_all(
+    results: Sequence[Result], references: Sequence[Reference]
+) -> list[Table]:
+    """All tables of a comparison, in the order of the report."""
+    groups, tasks = group(results), tasks_of(results)
+    return [
+        _runs(results),
+        _returns(groups, tasks, references),
+        _budgets(groups, tasks, references),
+        _intervals(groups),
+        _efficiency(groups, references),
+    ]
+
+
+def _runs(results: Sequence[Result]) -> Table:
+    return Table(
+        name="runs",
+        title="The runs",
+        columns=(
+            "run",
+            "agent",
+            "task",
+            "seed",
+            "updates",
+            "environment steps",
+            "hours",
+            "return",
+            "episodes",
+            "from",
+        ),
+        rows=[
+            (
+                result.folder,
+                result.label,
+                result.task,
+                result.seed,
+                result.updates,
+                result.trained_steps,
+                result.trained_hours,
+                result.final,
+                result.episodes,
+                result.source,
+            )
+            for result in results
+        ],
+        note=(
+            "Agent: the closest preset, with the values that differ from it. "
+            "Return: the mean of the noise-free episodes counted beside it; "
+            f"the last {LAST_TESTS} tests while training, or an evaluation "
+            "where there is one. Environment steps: simulator steps in the "
+            "training data (decisions times action repeat) when the newest of "
+            "these episodes was played; of all tasks together where an agent "
+            "learns several."
+        ),
+        formats={"hours": ".2f", "return": ".1f", "seed": "d"},
+    )
+
+
+def _returns(
+    groups: Groups, tasks: Sequence[str], references: Sequence[Reference]
+) -> Table:
+    methods = {
+        "A3C (proprioceptive, 100,000 episodes)": "A3C",
+        "D4PG (pixels, 100,000 episodes)": "D4PG",
+        "PlaNet TF1 (pixels, 1,000 episodes)": published.PLANET,
+        "CEM on the true simulator": published.SIMULATOR,
+    }
+    columns, formats = ["task", *methods], {}
+    for name in groups:
+        columns += [f"{name}: median return", "seeds", "median steps"]
+        formats[f"{name}: median return"] = ".1f"
+    rows = []
+    for task in tasks:
+        row: list[Cell] = [task]
+        for method in methods.values():
+            reference = published.find(references, method, task)
+            row.append(reference.returns[-1] if reference else math.nan)
+        for by_task in groups.values():
+            done = _tested(by_task.get(task, []))
+            row += [
+                _median(done, "final"),
+                len(done),
+                _median(done, "trained_steps"),
+            ]
+        rows.append(tuple(row))
+    return Table(
+        name="returns",
+        title="Returns beside the paper's Table 1",
+        columns=tuple(columns),
+        rows=rows,
+        note=(
+            f"{UNKNOWN}: not run, or not published. Published values are "
+            "means at the end of training, over 5 seeds for PlaNet; an episode "
+            "has 1,000 environment steps. CEM plans with the simulator's own "
+            "state and learns nothing. Medians are over seeds, or one seed's "
+            "values; steps are environment steps."
+        ),
+        formats=formats,
+    )
+
+
+def _budgets(
+    groups: Groups, tasks: Sequence[str], references: Sequence[Reference]
+) -> Table:
+    methods = (
+        published.PLANET,
+        published.CURVE,
+        published.MISALIGNED,
+        *published.LATER,
+    )
+    rows = []
+    for task in tasks:
+        for budget in published.BUDGETS:
+            row: list[Cell] = [task, budget]
+            for by_task in groups.values():
+                row.append(_return_at(by_task.get(task, []), budget))
+            for method in methods:
+                reference = published.find(references, method, task)
+                row.append(reference.at(budget) if reference else math.nan)
+            rows.append(tuple(row))
+    return Table(
+        name="budgets",
+        title="Returns at 100,000, 500,000 and 1,000,000 environment steps",
+        columns=("task", "environment steps", *groups, *methods),
+        rows=rows,
+        note=(
+            "planet_tf: the median over seeds of single test episodes, by a "
+            "straight line between tests, and only where every seed has come "
+            "so far. Dreamer reports 5,000 steps later. Digitised curve: read "
+            "off a figure, about ±100. PlaNet (TF1) at 100,000 and 500,000 "
+            "steps is from the first version of CURL, whose final version "
+            "prints other values (CURL final): these appear to take the TF1 "
+            "trainer's step counter, 5,000 an episode, for environment steps, "
+            "as they agree with other sources at a fifth of the steps."
+        ),
+    )
+
+
+def _intervals(groups: Groups) -> Table:
+    rows = []
+
+    def add(name: str, task: str, samples: list[list[float]]) -> None:
+        summary = statistics.summarize(samples)
+        interval = "single seed"
+        if not math.isnan(summary.low):
+            interval = f"{summary.low:.1f} to {summary.high:.1f}"
+        scores = (summary.count, summary.median, summary.iqm)
+        rows.append((name, task, *scores, interval))
+
+    for name, by_task in groups.items():
+        samples = {
+            task: [r.final for r in _tested(results)]
+            for task, results in by_task.items()
+            if _tested(results)
+        }
+        for task, scores in samples.items():
+            add(name, task, [scores])
+        if len(samples) > 1:
+            add(name, f"all {len(samples)} tasks", list(samples.values()))
+    iqm = "interquartile mean"
+    return Table(
+        name="intervals",
+        title="Over seeds",
+        columns=("agent", "task", "scores", "median", iqm, "95 % interval"),
+        rows=rows,
+        note=(
+            "The interquartile mean leaves out the lowest and the highest "
+            "quarter of the returns; with fewer than four it is the mean. "
+            "Intervals: 10,000 bootstrap samples of the seeds of each task, "
+            "percentiles; none where a task has a single seed, and too "
+            "narrow where it has a few."
+        ),
+        formats={"median": ".1f", iqm: ".1f"},
+    )
+
+
+def _efficiency(groups: Groups, references: Sequence[Reference]) -> Table:
+    methods = (
+        published.CURVE,
+        published.PLANET,
+        "A3C",
+        "D4PG",
+        *published.LATER,
+    )
+    rows = []
+    for name, by_task in groups.items():
+        for task, results in by_task.items():
+            done = _tested(results)
+            target, ours = (
+                _median(done, "final"),
+                _median(done, "trained_steps"),
+            )
+            for method in methods:
+                reference = published.find(references, method, task)
+                # Without any return there is nothing to reach.
+                if not reference or not target > 0:
+                    continue
+                relation, steps = statistics.steps_to_reach(
+                    reference.env_steps,
+                    reference.returns,
+                    target,
+                    reference.is_curve,
+                )
+                ratio = (relation, steps / ours)
+                rows.append((name, task, target, ours, method, steps, *ratio))
+    return Table(
+        name="efficiency",
+        title="Data efficiency",
+        columns=(
+            "agent",
+            "task",
+            "median return",
+            "environment steps",
+            "reference",
+            "its environment steps",
+            "bound",
+            "factor",
+        ),
+        rows=rows,
+        note=(
+            "Factor: the environment steps after which the reference has our "
+            "median return, over ours; above 1, ours needed less data. "
+            "'<=': the first published point that has this return, though the "
+            "reference may have had it sooner. '>': no published point has "
+            "it, so that the reference needs more than its last one. A return "
+            "of 0 has no factor."
+        ),
+        formats={"median return": ".1f", "factor": ".2f"},
+    )
+
+
+def _tested(results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if not math.isnan(result.final)]
+
+
+def _median(results: Sequence[Result], name: str) -> float:
+    if not results:
+        return math.nan
+    return float(np.median([getattr(result, name) for result in results]))
+
+
+def _return_at(results: Sequence[Result], budget: int) -> float:
+    """Median over seeds where all have come so far, or NaN."""
+    values = [
+        np.interp(budget, r.env_steps, r.returns, math.nan, math.nan)
+        if len(r.returns)
+        else math.nan
+        for r in results
+    ]
+    return float(np.median(values)) if values else math.nan

@@ -1,0 +1,113 @@
+"""What a trained model imagines: `python -m scripts.create_video --logdir=RUN`.
+
+Shows held-out sequences side by side, and below them what the model predicts
+after 5 frames of context from the actions of the other 45 alone, and the error
+(grey: none). The frame around a prediction is blue during the context and
+orange afterwards. Runs with several tasks have one block of rows for each.
+
+Writes open_loop.gif and open_loop.mp4. (The original's script of this name cuts
+TensorBoard's image strips into frames instead.)
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from planet_tf import config as configs
+from planet_tf import run_folder, train
+
+_LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
+
+
+def main(argv: list[str]) -> None:
+    """Writes the videos, and says where they are."""
+    values = flags.FLAGS
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        if not values.logdir:
+            raise ValueError("Name the folder of a run: --logdir=RUN")
+        run = run_folder.find(values.logdir, values.checkpoint)
+        out = pathlib.Path(values.out or run.logdir / "predictions")
+        files = write(
+            run,
+            out.expanduser(),
+            values.sequences,
+            values.seed,
+            values.scale,
+            values.fps,
+        )
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"Open-loop predictions after update {run.updates:,}:", *files)
+
+
+def write(
+    run: run_folder.Run,
+    out: pathlib.Path,
+    sequences: int = 6,
+    seed: int = 0,
+    scale: int | None = None,
+    fps: float = 10,
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes GIF and MP4 into `out`, and returns them; see the flags."""
+    # TensorFlow, which flags and a missing run need not wait for.
+    with train.without_cuda_complaints():
+        from planet_tf.heldout import predict
+    from planet_tf.tools.video import write_videos
+
+    found = predict(run, sequences, seed)
+    scale = scale or (3 if len(found) == 1 else 2)
+    frames = render({k: v.predictions for k, v in found.items()}, scale)
+    return write_videos(out / "open_loop", frames, fps, tolerance=9)
+
+
+def render(found: dict, scale: int) -> np.ndarray:
+    """The frames, uint8 [T, H, W, 3], from an `OpenLoop` for each task."""
+    from planet_tf.tools import panels
+    from planet_tf.training.evaluation import CONTEXT
+
+    letters = _LETTERS * scale
+    blocks = []
+    for task, predictions in found.items():
+        rows = panels.comparison(predictions.truth, predictions.open.image)
+        block = panels.with_labels(
+            panels.video(rows, CONTEXT, scale), list(rows), letters
+        )
+        blocks.append(panels.with_captions(block, [task], size=letters))
+    frames = np.concatenate(blocks, axis=1)
+    predicted = len(frames) - CONTEXT
+    captions = [f"seen {t + 1}/{CONTEXT}" for t in range(CONTEXT)]
+    captions += [f"predicted {k + 1}/{predicted}" for k in range(predicted)]
+    colors = [panels.CONTEXT_COLOR] * CONTEXT
+    colors += [panels.PREDICTED_COLOR] * predicted
+    return panels.with_captions(frames, captions, colors, letters)
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("logdir", None, "Folder of a run.")
+    flags.DEFINE_string(
+        "out", None, "Folder for the videos; <logdir>/predictions by default."
+    )
+    flags.DEFINE_integer(
+        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    )
+    flags.DEFINE_integer("sequences", 6, "Sequences side by side.", 1, 20)
+    flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)
+    flags.DEFINE_integer(
+        "scale",
+        None,
+        "Every pixel becomes a square of this size; 3 by default, or 2 with "
+        "several tasks.",
+        1,
+    )
+    flags.DEFINE_float("fps", 10, "Frames per second.", 1, 50)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=configs.parse_flags)

@@ -1,0 +1,263 @@
+r"""TensorBoard events to CSV, one file for each folder and tag.
+
+    python -m scripts.fetch_events --logdirs='~/planet_tf/*' \
+        --tags='test/*' --outdir=DIR
+
+Writes DIR/<folder>___<tag>.csv with the columns wall_time (seconds since 1970),
+step and value, the scalars as TensorBoard shows them: what a resumed run made
+again replaces what it had made before. Folders whose event files are the same
+as at the last time are skipped (DIR/fetched.json says which), so that the same
+command again fetches what is new.
+"""
+
+import argparse
+import csv
+import fnmatch
+import glob
+import io
+import json
+import os
+import pathlib
+import re
+import struct
+import sys
+from collections.abc import Iterator
+
+# A tag's points: (wall_time, step, value).
+Points = dict[str, list[tuple[float, int, float]]]
+
+_DONE = "fetched.json"
+# Checksums in pure Python take a second for 10 MB; larger records are videos.
+_CHECKED_BYTES = 65536
+
+
+def event_folders(pattern: str) -> list[pathlib.Path]:
+    """Folders with event files that match, or are below one that matches."""
+    matches = glob.glob(os.path.expanduser(pattern), recursive=True)
+    return sorted(
+        {
+            file.parent
+            for match in matches
+            for file in pathlib.Path(match).rglob("*tfevents*")
+        }
+    )
+
+
+def event_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Event files in the order in which they were written."""
+    return sorted(folder.glob("*tfevents*"))
+
+
+def read_scalars(path: pathlib.Path, points: Points, tags: str) -> None:
+    """Adds the scalars of an event file to those of earlier ones.
+
+    Args:
+        path: The file.
+        points: By tag; gets the new ones, and loses those that a restart of
+            the run has made void.
+        tags: Which to read, a pattern as for file names.
+
+    Raises:
+        EOFError: The file ends within a record; all before it was added.
+        ValueError: The file is damaged; what is before the damage was added.
+        OSError: The file cannot be read.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorboard import data_compat
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.util import tensor_util
+
+    for record in _records(path):
+        try:
+            event = event_pb2.Event.FromString(record)
+        except DecodeError as error:
+            raise ValueError("a record is not an event") from error
+        if event.session_log.status == event_pb2.SessionLog.START:
+            for tag, known in points.items():
+                points[tag] = [p for p in known if p[1] < event.step]
+        for value in event.summary.value:
+            if not fnmatch.fnmatch(value.tag, tags):
+                continue
+            value = data_compat.migrate_value(value)
+            if value.metadata.plugin_data.plugin_name == "scalars":
+                number = tensor_util.make_ndarray(value.tensor).item()
+                points.setdefault(value.tag, []).append(
+                    (event.wall_time, event.step, number)
+                )
+
+
+def _records(path: pathlib.Path) -> Iterator[bytes]:
+    """The records of a TFRecord file.
+
+    TensorBoard's own reader needs TensorFlow, or checks every byte of every
+    video in Python, and takes damage for the end of the file.
+    """
+    from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
+
+    def check(data: bytes, checksum: bytes) -> None:
+        crc = pywrap_tensorflow.masked_crc32c(data)
+        if struct.pack("<I", crc) != checksum:
+            raise ValueError("a checksum is wrong")
+
+    with path.open("rb") as file:
+        while header := file.read(12):
+            if len(header) < 12:
+                raise EOFError
+            check(header[:8], header[8:])
+            (size,) = struct.unpack("<Q", header[:8])
+            data, checksum = file.read(size), file.read(4)
+            if len(checksum) < 4:
+                raise EOFError
+            if size <= _CHECKED_BYTES:
+                check(data, checksum)
+            yield data
+
+
+def fetch(
+    folder: pathlib.Path, tags: str, outdir: pathlib.Path
+) -> tuple[list[str], list[str]]:
+    """Writes the CSV files of one folder.
+
+    Args:
+        folder: With event files.
+        tags: Which scalars, a pattern as for file names.
+        outdir: Where the files go.
+
+    Returns:
+        Names of the files, and one line for each problem.
+
+    Raises:
+        OSError: A file cannot be written; names it.
+    """
+    from planet_tf.tools.files import atomic_write
+
+    points: Points = {}
+    problems = []
+    for path in event_files(folder):
+        try:
+            read_scalars(path, points, tags)
+        except EOFError:
+            pass  # It is being written, or its run was killed while writing.
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror})")
+        except ValueError as error:
+            problems.append(f"{path} is damaged ({error}); used what is before")
+    names = []
+    for tag, values in sorted(points.items()):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["wall_time", "step", "value"])
+        writer.writerows(values)
+        name = f"{_plain(str(folder))}___{_plain(tag)}.csv"
+        if name in names:
+            problems.append(
+                f"{folder}: skipped {tag}, another tag has its file"
+            )
+            continue
+        names.append(name)
+        with atomic_write(outdir / name) as file:
+            file.write(text.getvalue().encode())
+    return names, problems
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fetches what is new and returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--logdirs", metavar="GLOB", required=True, help="folders of runs"
+    )
+    parser.add_argument(
+        "--tags", metavar="GLOB", default="*", help="scalars; default: all"
+    )
+    parser.add_argument(
+        "--outdir", metavar="DIR", required=True, type=pathlib.Path
+    )
+    args = parser.parse_args(arguments)
+    folders = event_folders(args.logdirs)
+    if not folders:
+        print(
+            f"--logdirs={args.logdirs}: no folder with TensorBoard events "
+            "(*tfevents*) matches. Quote the pattern, so that the shell leaves "
+            "it as it is.",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return _fetch_all(folders, args.tags, args.outdir)
+    except OSError as error:
+        print(error.strerror or error, file=sys.stderr)
+        return 2
+
+
+def _fetch_all(
+    folders: list[pathlib.Path], tags: str, outdir: pathlib.Path
+) -> int:
+    from planet_tf.tools.files import atomic_write
+
+    done = _read_done(outdir / _DONE)
+    owners: dict[str, pathlib.Path] = {}
+    found, written, skipped, failed = 0, 0, 0, False
+    for folder in folders:
+        name = _plain(str(folder))
+        if owners.setdefault(name, folder) != folder:
+            failed = True
+            _complain(
+                f"{folder}: skipped, its files have {owners[name]}'s names"
+            )
+            continue
+        state = {
+            "tags": tags,
+            "events": [
+                [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+                for path in event_files(folder)
+            ],
+        }
+        files = done.get(name, {}).get("files", [])
+        if done.get(name) == {**state, "files": files} and all(
+            (outdir / file).exists() for file in files
+        ):
+            skipped += 1
+            found += len(files)
+            continue
+        files, problems = fetch(folder, tags, outdir)
+        found += len(files)
+        written += len(files)
+        for problem in problems:
+            failed = True
+            _complain(problem)
+        if not problems:  # Otherwise it is read, and complained about, again.
+            done[name] = {**state, "files": files}
+            with atomic_write(outdir / _DONE) as file:
+                file.write(json.dumps(done, indent=1).encode())
+    if not found:
+        failed = True
+        _complain(
+            f"--tags={tags}: no scalar of {len(folders)} folder(s) matches"
+        )
+    print(
+        f"{written} file(s) written, {skipped} of {len(folders)} folder(s) "
+        f"unchanged since the last time. CSV files: {outdir.resolve()}"
+    )
+    return 2 if failed else 0
+
+
+def _complain(problem: str) -> None:
+    print(problem, file=sys.stderr)
+
+
+def _read_done(path: pathlib.Path) -> dict[str, dict]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}  # Everything is fetched again.
+
+
+def _plain(text: str) -> str:
+    """Text as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9.=-]+", "_", text).strip("_")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

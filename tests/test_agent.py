@@ -1,0 +1,112 @@
+"""Using a trained agent from Python."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+import planet_tf
+from planet_tf import agent as agents
+from planet_tf import build, run_folder
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    logdir = tmp_path_factory.mktemp("agent") / "run"
+    runs.make(logdir)
+    return logdir
+
+
+def _images(batch, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, [batch, 64, 64, 3], np.uint8)
+
+
+def test_five_lines(folder):
+    RUN, image = folder, _images(1)[0]  # noqa: N806  As users read it.
+    agent = planet_tf.load(RUN)
+    agent.reset()
+    action = agent.act(image)
+    assert action.shape == (2,) and action.dtype == np.float32
+    assert np.abs(action).max() <= 1
+
+
+def test_batches_and_seeds(folder):
+    agent = planet_tf.load(folder)
+
+    def act(seed):
+        agent.reset(batch=3, seed=seed)
+        return agent.act(_images(3))
+
+    assert act(0).shape == (3, 2)
+    np.testing.assert_array_equal(act(0), act(0))
+    assert np.abs(act(0) - act(1)).max() > 1e-3
+
+
+def test_weights_are_those_of_the_checkpoint(folder, monkeypatch):
+    """An agent with fresh weights acts as confidently as a trained one."""
+    built = []
+    original = build.world_model
+    monkeypatch.setattr(
+        build,
+        "world_model",
+        lambda *args: built.append(original(*args)) or built[-1],
+    )
+    for name in (None, 3):
+        assert planet_tf.load(folder, name).run.updates == (name or 7)
+    newest, older = built
+    expected = runs.make(folder.parent / "again", updates=[7])
+    for loaded, other, saved in zip(
+        newest.variables, older.variables, expected.variables, strict=True
+    ):
+        np.testing.assert_array_equal(loaded, saved)
+        if len(saved.shape) > 1:  # Biases begin equal.
+            assert np.abs(np.asarray(other - saved)).max() > 0
+
+
+def test_diagnostics_and_planner(tmp_path):
+    """A run with heads for simulator variables; another search."""
+    config = dataclasses.replace(runs.TINY, state_diagnostics=True)
+    runs.make(tmp_path, config, updates=[1])
+    agent = agents.load(tmp_path, record=True, planner_iterations=5)
+    agent.reset()
+    agent.act(_images(1)[0])
+    assert agent.records[0].search.elite_return.shape == (5, 1)
+    with pytest.raises(ValueError, match="planner_topk=99"):
+        planet_tf.load(tmp_path, planner_topk=99)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros([64, 64, 3]), "uint8"),
+        (np.zeros([3, 64, 64], np.uint8), "[3, 64, 64]"),
+        (np.zeros([2, 64, 64, 3], np.uint8), "[2, 64, 64, 3]"),
+    ],
+)
+def test_bad_images_are_refused(folder, image, message):
+    """Floats in [0, 1] would look black, and be acted on."""
+    agent = planet_tf.load(folder)
+    with pytest.raises(RuntimeError, match="reset"):
+        agent.act(image)
+    agent.reset()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        agent.act(image)
+
+
+def test_a_run_may_delete_the_newest_checkpoint_meanwhile(folder, monkeypatch):
+    """Training keeps two; what was newest is gone two episodes later."""
+    find, found = run_folder.find, []
+
+    def late(*args):
+        run = find(*args)
+        if not found:
+            run = run._replace(checkpoint=folder / "checkpoints" / "ckpt-5")
+        found.append(run)
+        return run
+
+    monkeypatch.setattr(run_folder, "find", late)
+    assert planet_tf.load(folder).run.updates == 7
+    assert len(found) == 2

@@ -1,0 +1,126 @@
+"""The report of two tiny runs, as files and in a browser."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from planet_tf.tools import gif
+from scripts import compare_results
+from scripts.comparison import page
+from scripts.comparison.table import Table
+from tests.test_comparison import make_run
+
+FILES = {
+    *("report.html", "report.md", "steps.png", "hours.png", "curves.csv"),
+    *("runs.csv", "returns.csv", "budgets.csv", "intervals.csv"),
+    "efficiency.csv",
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Folder of a report, made from one going and one copied run."""
+    folder = tmp_path_factory.mktemp("report")
+    runs = folder / "runs"
+    first = make_run(runs / "first", [10.0, 300, 450])
+    video = gif.encode_gif(np.zeros([3, 8, 8, 3], np.uint8), 20)
+    (first / "test_open_loop.gif").write_bytes(video)
+    with (first / "metrics.jsonl").open("a") as file:
+        file.write('{"updates": 400, "env_st')
+    copy = make_run(runs / "copy", [20.0, 400])
+    out = folder / "out"
+    command = [str(first), f"{first}/", str(copy), f"--out={out}"]
+    assert compare_results.main(command) == 0
+    return out
+
+
+def test_report_is_complete(report):
+    assert {path.name for path in report.iterdir()} == FILES
+    text = (report / "report.html").read_text()
+    # Two plots and one video, none of them outside of the file.
+    sources = re.findall(r'src="([^"]{22})', text)
+    assert sources == 2 * ["data:image/png;base64,"] + [
+        "data:image/gif;base64,"
+    ]
+    assert not re.search(r"(href|src)=\"(?!data:)|https?://", text)
+    assert "Not run: cartpole_swingup, reacher_easy" in text
+    for name in ("steps.png", "hours.png"):
+        with Image.open(report / name) as image:
+            assert len(np.unique(np.asarray(image.convert("L")))) > 20
+
+
+def test_folder_that_is_given_twice_counts_once(report):
+    lines = (report / "curves.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3 + 2
+    assert lines[1].endswith("first,cpu,cup_catch,0,10000.0,0.5,10.0")
+
+
+def test_copied_run_is_named(report):
+    """Seeds that are no seeds would make intervals too narrow."""
+    assert "seed 0 counts 2 times" in (report / "report.html").read_text()
+
+
+def test_browser_shows_report_without_an_error(report, tmp_path):
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "google-chrome"))), None
+    )
+    if not browser:
+        pytest.skip("neither chromium nor google-chrome is on PATH")
+    url = (report / "report.html").as_uri()
+
+    def open_page(url: str) -> str:
+        return subprocess.run(
+            [
+                browser,
+                *("--headless", "--no-sandbox", "--disable-gpu"),
+                *("--disable-quic", "--no-first-run"),
+                *("--disable-background-networking", "--disable-sync"),
+                "--disable-component-update",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                *("--window-size=1400,1000", "--enable-logging=stderr"),
+                f"--screenshot={tmp_path / 'page.png'}",
+                url,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stderr
+
+    assert "CONSOLE" not in open_page(url)
+    with Image.open(tmp_path / "page.png") as image:
+        assert image.size[0] == 1400
+        assert len(np.unique(np.asarray(image.convert("L")))) > 20
+    # The browser does report what is wrong with a page.
+    broken = tmp_path / "broken.html"
+    broken.write_text("<script>missing()</script>")
+    assert "CONSOLE" in open_page(broken.as_uri())
+
+
+@pytest.mark.parametrize("case", ["missing", "empty", "not a config"])
+def test_folder_without_a_run(tmp_path, capsys, case):
+    """One line that names the folder, and exit status 2."""
+    folder = tmp_path / "run"
+    if case != "missing":
+        folder.mkdir()
+    if case == "not a config":
+        (folder / "config.yaml").write_text("- 1\n")
+    out = tmp_path / "out"
+    assert compare_results.main([str(folder), f"--out={out}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and str(folder) in error
+    assert not out.exists()
+
+
+def test_page_holds_its_pictures(tmp_path):
+    """No reference leads out of the file, whatever a run is called."""
+    path = tmp_path / "x.gif"
+    path.write_bytes(gif.encode_gif(np.zeros([2, 4, 4, 3], np.uint8), 20))
+    table = Table("t", "T", ("a",), [(1,)], "")
+    text = page.render("t", "i", [table], [], [(path, '"><script>')], ["p"])
+    assert 'src="data:image/gif;base64,R0lGODlh' in text
+    assert "<script>" not in text and "http" not in text

@@ -1,0 +1,382 @@
+"""Figures of a comparison against figures worked out by hand."""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from planet_tf import config as configs
+from planet_tf import evaluation_report
+from scripts.comparison import (
+    published,
+    runs,
+    statistics,
+    tables,
+)
+
+
+def make_run(
+    folder, returns, preset="cpu", task="cup_catch", seed=0, **changes
+):
+    """A run that was tested every 10,000 steps and half hours."""
+    folder.mkdir(parents=True)
+    config = dataclasses.replace(
+        configs.PRESETS[preset], tasks=(task,), seed=seed, **changes
+    )
+    configs.save(config, folder / "config.yaml")
+    with (folder / "metrics.jsonl").open("w") as file:
+        for i, value in enumerate(returns, 1):
+            point = {
+                "updates": 100 * i,
+                "env_steps": 10_000 * i,
+                "time/total": 1800.0 * i,
+                f"test/return_{task}": value,
+            }
+            # Episodes between tests have lines without a test.
+            between = {"updates": 100 * i - 50, "env_steps": 10_000 * i - 1000}
+            file.write(f"{json.dumps(between)}\n{json.dumps(point)}\n")
+    return folder
+
+
+def read(*folders):
+    """The results of several runs; none of them has a problem."""
+    results = []
+    for folder in folders:
+        found, problems = runs.read(folder)
+        assert not problems
+        results += found
+    return results
+
+
+def row(table, **values):
+    """The only row of a table with these values, by column."""
+    rows = [dict(zip(table.columns, r, strict=True)) for r in table.rows]
+    (found,) = (
+        r for r in rows if all(r[name] == v for name, v in values.items())
+    )
+    return found
+
+
+def by_name(folders, references=()):
+    made = tables.make_all(read(*folders), references)
+    return {table.name: table for table in made}
+
+
+def test_run_is_read(tmp_path):
+    """The last five of six tests count: mean of 10, 20, 30, 40, 50."""
+    folder = make_run(tmp_path / "r", [900.0, 10, 20, 30, 40, 50], seed=3)
+    (result,) = read(folder)
+    assert (result.final, result.episodes, result.seed) == (30, 5, 3)
+    assert (result.updates, result.trained_steps) == (600, 60_000)
+    assert result.trained_hours == 3
+    np.testing.assert_array_equal(result.env_steps, 1e4 * np.arange(1, 7))
+    np.testing.assert_array_equal(result.hours, 0.5 * np.arange(1, 7))
+
+
+def test_unfinished_line_is_no_problem_but_a_damaged_one_is(tmp_path):
+    """A run that is still going may be in the middle of a line."""
+    folder = make_run(tmp_path / "r", [1.0, 3.0])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"updates": 300, "env_st')
+    assert read(folder)[0].final == 2
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('\n{"updates": 300, "env_steps": 30000}\n')
+    (result,), problems = runs.read(folder)
+    assert result.updates == 300
+    assert len(problems) == 1 and "line 5" in problems[0]
+
+
+def test_nothing_is_filled_in_before_the_first_test(tmp_path):
+    folder = make_run(tmp_path / "r", [])
+    (result,) = read(folder)
+    assert math.isnan(result.final) and result.source == "no test yet"
+    made = by_name([folder], published.read())
+    ours = "planet_tf cpu: median return"
+    assert math.isnan(row(made["returns"], task="cup_catch")[ours])
+    assert not made["efficiency"].rows and not made["intervals"].rows
+    (folder / "metrics.jsonl").unlink()
+    (result,), problems = runs.read(folder)
+    assert math.isnan(result.final) and "no metrics.jsonl" in problems[0]
+
+
+def evaluate(folder, checkpoint, returns, **planner):
+    """What `planet_tf.evaluate` writes, as far as it is read."""
+    episodes = [{"reward": np.array([0.0, value])} for value in returns]
+    played = evaluation_report.Played([1] * len(returns), episodes, [], 12)
+    tasks = {"cup_catch": evaluation_report.summary(played)}
+    path = folder / f"evaluation/{checkpoint}/evaluation.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({"checkpoint": checkpoint, **planner, "tasks": tasks})
+    )
+    return path
+
+
+def test_newest_evaluation_replaces_tests(tmp_path):
+    """10 episodes of one agent say more than 5 of several."""
+    folder = make_run(tmp_path / "r", [0.0] * 12)
+    evaluate(folder, 200, [5.0])
+    evaluate(folder, 1000, [10.0, 20, 60], planner_horizon=12)
+    evaluate(folder, 1100, [900.0], planner_horizon=13)  # Not this agent.
+    (result,) = read(folder)
+    assert (result.final, result.episodes) == (30, 3)
+    assert result.source == "evaluation at update 1,000"
+    assert result.trained_steps == 100_000
+    assert len(result.returns) == 12
+
+
+def test_damaged_evaluation_is_named(tmp_path):
+    folder = make_run(tmp_path / "r", [7.0])
+    path = evaluate(folder, 100, [5.0])
+    path.write_text(path.read_text()[:-9])
+    (result,), problems = runs.read(folder)
+    assert (result.final, result.source) == (7, "tests while training")
+    assert len(problems) == 1 and str(path) in problems[0]
+
+
+def test_metrics_as_csv(tmp_path):
+    """Empty cells are no tests; the same names as in metrics.jsonl."""
+    folder = make_run(tmp_path / "r", [1.0])
+    (folder / "metrics.jsonl").unlink()
+    (folder / "metrics.csv").write_text(
+        "updates,env_steps,time/total,test/return_cup_catch\n"
+        "100,1000,1800,5\n200,2000,3600,\n"
+    )
+    (result,) = read(folder)
+    assert (result.final, result.updates, result.trained_steps) == (
+        5,
+        200,
+        1000,
+    )
+
+
+def test_agents_are_told_apart_by_what_differs(tmp_path):
+    def name(preset, **changes):
+        config = dataclasses.replace(configs.PRESETS[preset], **changes)
+        configs.save(config, tmp_path / "config.yaml")
+        return read(tmp_path)[0].agent
+
+    (tmp_path / "metrics.jsonl").touch()
+    assert name("default") == "default"
+    # Longer, with another seed, on another task: the same agent.
+    assert name("cpu", seed=7, max_steps=5, tasks=("walker_walk",)) == "cpu"
+    changed = name("default", model="ssm", batch_shape=(16, 25), mean_only=True)
+    assert changed == "default, batch_shape=16x25, model=ssm, mean_only=true"
+    # Older runs lack parameters, and have some that are gone.
+    assert runs.agent_name({"precision": "float32"}) == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ball_in_cup_catch", "cup_catch"),
+        ("ball_in_cup-catch", "cup_catch"),
+        ("walker-walk", "walker_walk"),
+        ("hopper-hop", "hopper-hop"),
+        ("cup_catch", "cup_catch"),
+    ],
+)
+def test_one_name_for_a_task(name, expected):
+    assert runs.canonical_task(name) == expected
+
+
+def test_task_under_its_other_name_finds_its_returns(tmp_path):
+    """The metrics have the name that was typed."""
+    (result,) = read(make_run(tmp_path / "r", [7.0], task="ball_in_cup-catch"))
+    assert (result.task, result.final) == ("cup_catch", 7)
+
+
+def test_newest_video_of_each_name(tmp_path):
+    (tmp_path / "videos").mkdir()
+    for name in ("a-0000100", "a-0000200", "test_b-0000100"):
+        (tmp_path / f"videos/{name}.gif").touch()
+    found = [path.stem for path in runs.videos(tmp_path)]
+    assert found == ["a-0000200", "test_b-0000100"]
+    (tmp_path / "a.gif").touch()
+    assert [path.stem for path in runs.videos(tmp_path)] == ["a"]
+    for checkpoint in ("900", "1000"):  # In numerical order.
+        (tmp_path / "evaluation" / checkpoint).mkdir(parents=True)
+        (tmp_path / f"evaluation/{checkpoint}/e{checkpoint}.gif").touch()
+    assert [path.stem for path in runs.videos(tmp_path)] == ["a", "e1000"]
+
+
+def test_summary_by_hand():
+    """Of 8 scores the 2 lowest and the 2 highest are cut off."""
+    summary = statistics.summarize([[0, 900, 10, 20, 30, 40, 1000, 5]])
+    assert summary.count == 8
+    assert summary.median == 25  # Of 20 and 30.
+    assert summary.iqm == 25  # Of 10, 20, 30, 40.
+    assert 5 < summary.low < 25 < summary.high < 1000
+
+
+def test_interval_is_stratified():
+    """Seeds of one task vary, of the other not; tasks keep their share."""
+    summary = statistics.summarize([[0, 0], [90, 110]])
+    # All 4 scores with 1 cut off at each end: 0 and the lower of two out of
+    # (90, 110), which is 90 with three chances in four.
+    assert summary.iqm == 45
+    assert (summary.low, summary.high) == (45, 55)
+
+
+def test_single_seeds_have_no_interval():
+    for samples in ([[5]], [[5], [1, 2, 3]]):
+        summary = statistics.summarize(samples)
+        assert math.isnan(summary.low) and math.isnan(summary.high)
+    equal = statistics.summarize([[0, 0, 0]])
+    assert (equal.iqm, equal.low, equal.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match="no scores"):
+        statistics.summarize([[]])
+
+
+def test_common_curve_makes_nothing_up():
+    """Interpolated inside, cut where one seed has not been."""
+    first = np.array([10.0, 20, 30, 40]), np.array([0.0, 10, 20, 30])
+    second = np.array([15.0, 35]), np.array([100.0, 300])
+    x, returns = statistics.common_curve([first, second])
+    np.testing.assert_array_equal(x, [20, 30])
+    np.testing.assert_allclose(returns, [[10, 20], [150, 250]])
+
+
+@pytest.mark.parametrize(
+    ("target", "is_curve", "expected"),
+    [
+        (100, True, ("<=", 1000)),  # Had it at the first point already.
+        (150, True, ("=", 1500)),  # Half-way between two points.
+        (150, False, ("<=", 2000)),  # Two papers' points are no curve.
+        (180, True, ("=", 1800)),  # The first time, not the last.
+        (900, True, (">", 3000)),
+    ],
+)
+def test_steps_to_reach(target, is_curve, expected):
+    relation, steps = statistics.steps_to_reach(
+        [1000, 2000, 3000], [100, 200, 190], target, is_curve
+    )
+    assert (relation, steps) == (expected[0], pytest.approx(expected[1]))
+
+
+def test_tables_by_hand(tmp_path):
+    """Three seeds of one agent beside invented references."""
+    folders = [
+        make_run(tmp_path / f"s{seed}", [level] * 2, seed=seed)
+        for seed, level in enumerate([100.0, 150.0, 500.0])
+    ]
+    references = [
+        published.Reference("A3C", "cup_catch", (1e8,), (105.0,), False),
+        published.Reference("D4PG", "cup_catch", (1e8,), (980.0,), False),
+        published.Reference(
+            published.CURVE, "cup_catch", (1e5, 2e5), (100.0, 200.0), True
+        ),
+    ]
+    made = by_name(folders, references)
+    ours = "planet_tf cpu"
+
+    returns = row(made["returns"], task="cup_catch")
+    assert returns[f"{ours}: median return"] == 150
+    assert (returns["seeds"], returns["median steps"]) == (3, 20_000)
+    assert returns["D4PG (pixels, 100,000 episodes)"] == 980
+    not_run = row(made["returns"], task="walker_walk")
+    assert math.isnan(not_run[f"{ours}: median return"])
+    assert not_run["seeds"] == 0
+
+    interval = row(made["intervals"], task="cup_catch")
+    assert interval["interquartile mean"] == 250  # Nothing is cut off of 3.
+    assert interval["95 % interval"] == "100.0 to 500.0"
+
+    # The curve has 150 at 150,000 steps; ours at 20,000: 7.5 times as many.
+    curve = row(made["efficiency"], reference=published.CURVE)
+    assert (curve["bound"], curve["factor"]) == ("=", 7.5)
+    a3c = row(made["efficiency"], reference="A3C")
+    assert (a3c["bound"], a3c["factor"]) == (">", 5000)
+    d4pg = row(made["efficiency"], reference="D4PG")
+    assert (d4pg["bound"], d4pg["factor"]) == ("<=", 5000)
+
+
+def test_budgets_only_where_every_seed_has_come(tmp_path):
+    """Returns rise by 10 every 10,000 steps; one seed stops at 100,000."""
+    folders = [
+        make_run(tmp_path / "a", [10.0 * i for i in range(60)], seed=0),
+        make_run(tmp_path / "b", [30.0] * 10, seed=1),
+    ]
+    made = by_name(folders, published.read())["budgets"]
+    early = row(made, task="cup_catch", **{"environment steps": 100_000})
+    assert early["planet_tf cpu"] == 60  # Median of 90 and 30.
+    assert early["Dreamer (TF2)"] == 74  # At 105,000.
+    late = row(made, task="cup_catch", **{"environment steps": 500_000})
+    assert math.isnan(late["planet_tf cpu"])
+    # The curve at 500,000 itself, not at a point that is merely near.
+    assert late[published.CURVE] == 623
+    assert late[published.MISALIGNED] == 460
+
+
+def test_all_tasks_together(tmp_path):
+    """One row over tasks, and no interval when a task has a single seed."""
+    folders = [
+        make_run(tmp_path / "a", [10.0], seed=0),
+        make_run(tmp_path / "b", [20.0], seed=1),
+        make_run(tmp_path / "c", [60.0], task="walker_walk"),
+    ]
+    interval = row(by_name(folders)["intervals"], task="all 2 tasks")
+    assert (interval["scores"], interval["median"]) == (3, 20)
+    assert interval["95 % interval"] == "single seed"
+
+
+def test_published_file_holds_the_papers_table():
+    """Spot checks against the paper's Table 1."""
+    references = published.read()
+
+    def final(method, task):
+        return published.find(references, method, task).returns[-1]
+
+    planet = [final(published.PLANET, task) for task in published.TASKS]
+    assert planet == [821, 832, 662, 700, 930, 951]
+    simulator = [final(published.SIMULATOR, task) for task in published.TASKS]
+    assert simulator == [850, 964, 656, 825, 993, 994]
+    for task in published.TASKS:
+        curve = published.find(references, published.CURVE, task)
+        assert len(curve.returns) == 20 and curve.env_steps[-1] == 1e6
+    assert {r.method for r in references} >= {*published.LATER, "A3C", "D4PG"}
+
+
+def test_damaged_published_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="published.csv cannot be read"):
+        published.read(tmp_path)
+    (tmp_path / "published.csv").write_text("method,task\nA3C,cup_catch\n")
+    with pytest.raises(ValueError, match="published.csv is damaged"):
+        published.read(tmp_path)
+
+
+def test_table_in_three_formats():
+    table = tables.Table(
+        "t",
+        "T & U",
+        ("name", "return"),
+        [("a<b", 1234.56), ("c", math.nan)],
+        "n",
+    )
+    assert "| a<b | 1,235 |\n| c | – |" in table.markdown()
+    assert table.csv() == "name,return\na<b,1234.56\nc,\n"
+    assert "<td>a&lt;b</td><td class=number>1,235</td>" in table.html()
+    assert "T &amp; U" in table.html()
+
+
+def test_multi_task_run_is_called_so(tmp_path):
+    """Its environment steps are those of all its tasks."""
+    folder = make_run(tmp_path / "r", [10.0])
+    config = configs.load(folder / "config.yaml")
+    config = dataclasses.replace(config, tasks=("cup_catch", "walker_walk"))
+    configs.save(config, folder / "config.yaml")
+    first, second = read(folder)
+    assert first.label == second.label == "cpu, cup_catch + walker_walk"
+    assert (first.task, first.final) == ("cup_catch", 10)
+    assert second.task == "walker_walk"
+    assert math.isnan(second.final)
+
+
+def test_published_run_is_read():
+    """The config of an older version has a parameter that is gone."""
+    folder = pathlib.Path(published.FOLDER) / "cup_catch_cpu"
+    (result,) = read(folder)
+    assert (result.agent, result.episodes) == ("cpu", 5)

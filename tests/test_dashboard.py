@@ -1,0 +1,33 @@
+"""TensorBoard's own readers find what is written at the start of a run."""
+
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import metadata
+
+from planet_tf import config, dashboard
+from planet_tf.tools.summaries import Logger
+
+
+def test_tabs_have_contents(tmp_path):
+    """Types that the HParams tab lacks must not end a run at its start."""
+    with Logger(tmp_path) as log:
+        dashboard.introduce(log, config.Config(free_nats=None))
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    start = events.summary_metadata[metadata.SESSION_START_INFO_TAG]
+    content = start.plugin_data.content
+    values = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert values["batch_shape"].string_value == "50,50"
+    assert values["main_learning_rate"].number_value == 1e-3
+    assert values["future_rnn"].bool_value is True
+    assert values["free_nats"].string_value == "None"
+    start = events.summary_metadata[metadata.EXPERIMENT_TAG]
+    experiment = metadata.parse_experiment_plugin_data(
+        start.plugin_data.content
+    )
+    names = {info.name for info in experiment.hparam_infos}
+    assert names == set(values)
+    assert "test/score" in {x.name.tag for x in experiment.metric_infos}
+    (event,) = events.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    assert len(layout.category) == len(dashboard.CHARTS)
+    assert set(events.PluginTagToContent("text")) == {"guide", "config"}
