@@ -17,6 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
 from planet_tf import config, dashboard, train
+from planet_tf.training.schedule import Schedule
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,7 +41,9 @@ def _points(logdir):
 
 
 def _episodes(logdir):
-    return {p.name for p in logdir.glob("*_episodes/*.npz")}
+    """By folder and number; one that is played again has another time."""
+    paths = logdir.glob("*_episodes/*.npz")
+    return {(path.parent.name, path.name.split("-")[0]) for path in paths}
 
 
 def _stop(flags, logdir, points, number):
