@@ -84,7 +84,7 @@ def _reset(values):
         values[name].unparse()
 
 
-@many(400)
+@many(600)
 @given(NAMES, st.one_of(PLAIN.map(str), VALUES.map(_as_yaml)))
 @example("batch_shape", "1e999,2")
 @example("tasks", "gym:")
@@ -92,7 +92,7 @@ def test_flags(name, value):
     _accepted([f"--{name}={value}"])
 
 
-@many(400)
+@many(600)
 @given(PARAMS)
 @example("{seed: 2020-99-01}")
 @example("[" * 300)  # Deeper than Python recurses.
@@ -131,7 +131,7 @@ def command_line():
         delattr(flags.FLAGS, name)
 
 
-@many(200)
+@many(100)
 @given(NAMES, PLAIN.map(str))
 def test_nothing_is_written_before_the_input_is_accepted(
     command_line, tmp_path_factory, name, value
@@ -230,7 +230,7 @@ FILES = [
 ]
 
 
-@many(200)
+@many(100)
 @given(
     st.dictionaries(
         st.sampled_from([*FILES, "ckpt-x.index", "ckpt-.index", "ckpt-7_temp"]),
