@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 
 def load(
     logdir: "str | pathlib.Path",
-    checkpoint: int | None = None,
+    checkpoint: int | str | None = None,
     **planner: int,
 ) -> "Agent":
     """The agent of a run, to act with.
@@ -35,8 +35,8 @@ def load(
 
     Args:
         logdir: Folder of the run, which may still be going on.
-        checkpoint: Updates done at a checkpoint that is there; None: the
-            newest.
+        checkpoint: Updates done at a checkpoint that is there; "best": the
+            one with the highest test score; None: the newest.
         **planner: Replacements for the run's `planner_horizon`,
             `planner_amount`, `planner_topk` and `planner_iterations`.
 

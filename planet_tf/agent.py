@@ -87,7 +87,7 @@ class Agent:
 
 def load(
     logdir: str | pathlib.Path,
-    checkpoint: int | None = None,
+    checkpoint: int | str | None = None,
     record: bool = False,
     **planner: int,
 ) -> Agent:

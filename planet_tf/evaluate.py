@@ -193,8 +193,10 @@ def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_string("logdir", None, "Folder of the run.")
     flags.DEFINE_integer("episodes", 10, "Episodes of each task.")
-    flags.DEFINE_integer(
-        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Updates at a checkpoint, or best; by default the newest.",
     )
     flags.DEFINE_integer(
         "envs",

@@ -27,12 +27,15 @@ class Run(NamedTuple):
     observations: dict[str, tuple[int, ...]]  # Shapes, "image" among them.
 
 
-def find(logdir: str | pathlib.Path, updates: int | None = None) -> Run:
+def find(
+    logdir: str | pathlib.Path, checkpoint: int | str | None = None
+) -> Run:
     """What the folder of a run holds.
 
     Args:
         logdir: The folder that training was given, or named.
-        updates: The number of a checkpoint; None: the newest.
+        checkpoint: The updates at a checkpoint; "best": the one with the
+            highest test score; None: the newest.
 
     Raises:
         OSError: The folder is not readable.
@@ -47,18 +50,26 @@ def find(logdir: str | pathlib.Path, updates: int | None = None) -> Run:
             "the folder that training printed as its results."
         )
     config = configs.load(path).as_tested()
-    found = checkpoints(logdir / "checkpoints")
-    if not found:
+    newest = checkpoints(logdir / "checkpoints")
+    best = checkpoints(logdir / "checkpoints" / "best")
+    if not newest:
         raise ValueError(
             f"{logdir} has no checkpoint yet. Training writes the first one "
-            "after its first planned episode."
+            "after its seed episodes."
         )
-    updates = next(iter(found)) if updates is None else updates
-    if updates not in found:
+    found = {**newest, **best}
+    if checkpoint is None:
+        updates = next(iter(newest))
+    elif checkpoint == "best" and best:
+        found, (updates, *_) = best, best
+    else:
+        updates = checkpoint
+    if str(updates) not in map(str, found):
         raise ValueError(
             f"{logdir} has no checkpoint {updates}, only "
             f"{', '.join(map(str, found))}."
         )
+    updates = int(updates)
     return Run(logdir, config, updates, found[updates], *_sizes(logdir))
 
 

@@ -19,10 +19,10 @@ TINY = config.Config(
 )
 
 
-def _parts(directory, seed=0):
+def _parts(directory, seed=0, learning_rate=1e-3):
     tf.keras.utils.set_random_seed(seed)
     model = build.world_model(TINY, 1)
-    learner = Learner(model)
+    learner = Learner(model, learning_rate)
     return model, learner, Checkpoint(directory, model, learner.optimizer)
 
 
@@ -55,6 +55,15 @@ def test_brings_back_everything(tmp_path):
     np.testing.assert_equal(checkpoint.restore(), position)
     for old, new in zip(saved, _values(model, learner), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_learning_rate_may_be_changed(tmp_path):
+    """With the checkpoint's, --allow_config_change would change nothing."""
+    _, _, checkpoint = _parts(tmp_path)
+    checkpoint.save(Position(1))
+    _, learner, checkpoint = _parts(tmp_path, learning_rate=0.5)
+    checkpoint.restore()
+    assert float(learner.optimizer.learning_rate) == 0.5
 
 
 def test_damaged_newest_falls_back(tmp_path, caplog):

@@ -36,7 +36,8 @@ def _play(tmp_path, failures, ending="die"):
         fakes.FlakyWorld, str(tmp_path / "count"), failures, ending
     )
     replay = Replay(tmp_path / "episodes")
-    with Worker(constructor, timeout=3.0) as worker:
+    timeout = 5.0 if ending == "hang" else 300.0
+    with Worker(constructor, timeout) as worker:
         collector = Collector("train", {"cup": [worker]}, replay, seed=0)
         return collector.play(RandomActions(2))["cup"][0], replay
 

@@ -23,8 +23,23 @@ def test_newest_by_number(folder):
     run = run_folder.find(folder)
     assert (run.updates, run.checkpoint.name) == (10, "ckpt-10")
     assert run_folder.find(folder, 9).updates == 9
+    assert run_folder.find(folder, "9").updates == 9
     assert run.action_dim == 2
     assert run.observations == {"image": (64, 64, 3), "position": (5,)}
+
+
+def test_best_by_name_and_by_number(folder):
+    """It may be older than any other that is left."""
+    runs.episode(folder)
+    with pytest.raises(ValueError, match="no checkpoint best, only 10, 9"):
+        run_folder.find(folder, "best")
+    (folder / "checkpoints" / "best").mkdir()
+    (folder / "checkpoints" / "best" / "ckpt-3.index").touch()
+    for name in ("best", 3):
+        run = run_folder.find(folder, name)
+        assert run.updates == 3
+        assert run.checkpoint == folder / "checkpoints" / "best" / "ckpt-3"
+    assert run_folder.find(folder).updates == 10
 
 
 def test_damaged_episodes_are_passed_over(folder):

@@ -20,7 +20,9 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
     """
     paths = (path.with_suffix("") for path in directory.glob("ckpt-*.index"))
     numbers = ((path.name.removeprefix("ckpt-"), path) for path in paths)
-    found = {int(number): path for number, path in numbers if number.isdigit()}
+    found = {
+        int(number): path for number, path in numbers if number.isdecimal()
+    }
     return dict(sorted(found.items(), reverse=True))
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
+from planet_tf.tools.files import checkpoints
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -73,6 +74,8 @@ class Checkpoint:
     ):
         self._directory = pathlib.Path(directory)
         self._keep = keep
+        self._optimizer = optimizer
+        self._learning_rate = float(optimizer.learning_rate)
         with tf.device("/cpu:0"):  # Accelerators hold no text.
             self._position = tf.Variable("", dtype=tf.string)
         self._checkpoint = tf.train.Checkpoint(
@@ -116,13 +119,15 @@ class Checkpoint:
             ValueError: There are checkpoints but none could be read.
         """
         directory = self._directory / "best" if best else self._directory
-        paths = _newest_first(directory)
-        for path in paths:
+        paths = checkpoints(directory)
+        for path in paths.values():
             try:
                 status = self._checkpoint.read(str(path))
                 status.assert_consumed()
                 values = json.loads(self._position.numpy())
                 losses = tuple(values.pop("losses"))
+                # The checkpoint has one, too, but the run's may be changed.
+                self._optimizer.learning_rate = self._learning_rate
                 return Position(losses=losses, **values)
             except _UNREADABLE as error:
                 logging.warning(
@@ -209,18 +214,10 @@ class Saver:
                 self.save()
 
 
-def _newest_first(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The checkpoints in a folder, without the endings of their files."""
-    # The index is what TensorFlow writes last.
-    paths = [path.with_suffix("") for path in directory.glob("ckpt-*.index")]
-    numbers = {path: path.name.removeprefix("ckpt-") for path in paths}
-    paths = [path for path in paths if numbers[path].isdecimal()]
-    return sorted(paths, key=lambda path: int(numbers[path]), reverse=True)
-
-
 def _prune(directory: pathlib.Path, newest: str, keep: int) -> None:
     """Removes old checkpoints, and what a crash left of unfinished ones."""
-    older = [p.name for p in _newest_first(directory) if p.name != newest]
+    names = [path.name for path in checkpoints(directory).values()]
+    older = [name for name in names if name != newest]
     kept = {newest, *older[: keep - 1]}
     # In reverse order, so that an index goes before its data.
     for path in sorted(directory.glob("ckpt-*"), reverse=True):

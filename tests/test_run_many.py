@@ -1,0 +1,128 @@
+"""Many workers on one folder of runs: each run is done once, by somebody."""
+
+import collections
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scripts import run_many
+
+ROOT = pathlib.Path(__file__).parent.parent
+RUNS = 40
+
+
+def _start(folder, *command, runs=RUNS, period=2.0):
+    return subprocess.Popen(
+        [sys.executable, "-m", "scripts.run_many", f"--folder={folder}"]
+        + [f"--num_runs={runs}", f"--ping_every={period}", "--", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _script(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_score_of_workers_does_each_run_once(tmp_path):
+    log = tmp_path / "log"
+    # A short line is appended as a whole.
+    command = _script(
+        tmp_path / "run", f'echo "$1 $PPID" >> {log}\nsleep 0.1\n'
+    )
+    folder = tmp_path / "runs"
+    workers = [_start(folder, command, "{number}") for _ in range(20)]
+    for worker in workers:
+        output, _ = worker.communicate(timeout=240)
+        assert worker.returncode == 0, output
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(int(run) for run, _ in lines) == list(range(1, RUNS + 1))
+    assert len({pid for _, pid in lines}) > 1, "one worker did it all"
+    assert len(list(folder.glob("*/DONE"))) == RUNS
+    assert not list(folder.glob("*/FAIL"))
+
+
+def test_runs_of_dead_workers_are_taken_over(tmp_path):
+    """Half of the workers are killed at their first run, amid it."""
+    log = tmp_path / "log"
+    killer = _script(
+        tmp_path / "killer", f"echo $1 >> {log}\nkill -9 $PPID\nexec sleep 60\n"
+    )
+    command = _script(tmp_path / "run", f"echo $1 >> {log}\n")
+    folder = tmp_path / "runs"
+    dying = [_start(folder, killer, "{number}", runs=12) for _ in range(4)]
+    for worker in dying:
+        worker.communicate(timeout=120)
+        assert worker.returncode == -signal.SIGKILL
+    workers = [_start(folder, command, "{number}", runs=12) for _ in range(4)]
+    for worker in workers:
+        output, _ = worker.communicate(timeout=120)
+        assert worker.returncode == 0, output
+    times = collections.Counter(log.read_text().split())
+    assert sorted(times.values()) == 8 * [1] + 4 * [2]
+    assert len(list(folder.glob("*/DONE"))) == 12
+
+
+def test_failures_are_said_and_not_repeated(tmp_path):
+    command = _script(tmp_path / "run", "[ $1 != 2 ]\n")
+    for _ in range(2):
+        worker = _start(tmp_path / "runs", command, "{number}", runs=3)
+        output, _ = worker.communicate(timeout=120)
+        assert worker.returncode == 1
+    assert output == ""  # Nothing was left to do.
+    assert (tmp_path / "runs" / "00002" / "FAIL").exists()
+    assert not (tmp_path / "runs" / "00002" / "DONE").exists()
+    assert len(list(tmp_path.glob("runs/*/DONE"))) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_worker_leaves_its_run_to_others(tmp_path, number):
+    started = tmp_path / "started"
+    command = _script(tmp_path / "run", f"touch {started}\nexec sleep 60\n")
+    worker = _start(tmp_path / "runs", command, runs=1)
+    while not started.exists():
+        time.sleep(0.05)
+    worker.send_signal(number)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 130
+    folder = tmp_path / "runs" / "00001"
+    assert not run_many.finished(folder)
+    claim = run_many.Claim(folder, period=60.0)  # At once, not in minutes.
+    assert claim.take()
+    assert not run_many.Claim(folder, period=60.0).take()
+    claim.release()
+
+
+def test_a_replaced_worker_stops_at_once(tmp_path):
+    """One that was suspended must not go on beside its successor."""
+    started = tmp_path / "started"
+    command = _script(tmp_path / "run", f"echo $$ > {started}\nexec sleep 60\n")
+    worker = _start(tmp_path / "runs", command, runs=1, period=0.2)
+    while not started.exists() or not started.read_text():
+        time.sleep(0.05)
+    (tmp_path / "runs" / "00001" / "CLAIM.2").touch()
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == run_many.REPLACED
+    assert "taken over" in output
+    deadline = time.time() + 30
+    while os.path.exists(f"/proc/{started.read_text().strip()}"):
+        assert time.time() < deadline, "its command goes on"
+        time.sleep(0.05)
+
+
+def test_bad_commands_are_refused(tmp_path):
+    for command in ([], ["no-such-program"]):
+        worker = _start(tmp_path / "runs", *command)
+        output, _ = worker.communicate(timeout=60)
+        assert worker.returncode == 2
+        assert "Name a program" in output
+    assert not (tmp_path / "runs").exists()
