@@ -14,18 +14,16 @@ import logging
 import os
 import pathlib
 import sys
-from typing import Any
 
 import yaml
 from absl import flags
 
 from planet_tf import __version__
 from planet_tf.collects import Collect, without_ignored
-from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, get_task
 from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
 from planet_tf.tools.parameters import param
-from planet_tf.training.schedule import CONTEXT
+from planet_tf.validation import validate
 
 
 class ConfigError(ValueError):
@@ -178,8 +176,8 @@ class Config:
     train_collects: tuple[Collect, ...] = param(
         (Collect(),),
         "Who collects episodes to train on: a YAML list, as in "
-        "[{batch_size: 4, every: 1000}]; names are those of `Collect` in "
-        "collects.py.",
+        "[{batch_size: 4, every: 1000}], with any of "
+        f"{', '.join(parameters.fields(Collect))}.",
     )
     test_collects: tuple[Collect, ...] = param(
         (Collect(),), "Likewise, who plays in tests; the first has the score."
@@ -246,6 +244,20 @@ class Config:
             k: v for k, v in run.items() if getattr(collect, k) is None
         }
         return dataclasses.replace(collect, **left_open)
+
+    def as_tested(self) -> "Config":
+        """The same, with the planner of its tests as the run's."""
+        horizon, amount, topk, iterations = self.collectors("test")[
+            "test"
+        ].planner
+        return dataclasses.replace(
+            self,
+            test_collects=(Collect(),),
+            planner_horizon=horizon,
+            planner_amount=amount,
+            planner_topk=topk,
+            planner_iterations=iterations,
+        )
 
     def collectors(self, split: str) -> dict[str, Collect]:
         """The complete collectors of "train" or "test".
@@ -324,10 +336,6 @@ IGNORED: dict[str, tuple[str, tuple | None]] = {
     "collect_objective": ("it is the only one", ("reward",)),
     "checkpoint_every": ("checkpoints are written more often here", None),
 }
-
-
-# Options of one kind of model alone, beside those that begin with its name.
-_ONLY = {"model_layers": "rssm", "future_rnn": "rssm"}
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -430,126 +438,6 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
     return config
 
 
-def validate(config: Config) -> None:
-    """Raises ValueError for any value that cannot work.
-
-    The message names the flag, its value, and what would be valid.
-    """
-    parameters.check(config, "--")
-    batch, length = config.batch_shape
-    _require(
-        batch >= 1 and length >= 2,
-        f"--batch_shape={batch},{length}: needs at least 1 chunk of 2 rows",
-    )
-    _require(config.tasks, "--tasks: needs at least one task")
-    try:
-        tasks = {name: get_task(name) for name in config.tasks}
-    except ValueError as error:
-        raise ValueError(f"--tasks={','.join(config.tasks)}: {error}") from None
-    _require(
-        len(set(tasks.values())) == len(config.tasks),
-        f"--tasks={','.join(config.tasks)}: names a task twice",
-    )
-    for name, task in tasks.items():
-        if task.domain in SUITE:  # Only the world knows about others.
-            repeat = config.action_repeat or task.action_repeat
-            check_length(config, name, EPISODE_FRAMES // repeat)
-    _require(
-        config.planner_topk <= config.planner_amount,
-        f"--planner_topk={config.planner_topk}: must be at most "
-        f"--planner_amount={config.planner_amount}",
-    )
-    _require(
-        config.overshooting_scale == 0
-        or 2 <= config.overshooting_distance < length,
-        f"--overshooting_distance={config.overshooting_distance}: must be "
-        f"from 2 to {length - 1}, one less than a chunk, with "
-        f"--overshooting_scale={config.overshooting_scale}",
-    )
-    _require(
-        config.overshooting_scale or not config.overshooting_distance,
-        f"--overshooting_distance={config.overshooting_distance}: has no "
-        "effect without --overshooting_scale",
-    )
-    _validate_model(config)
-    for split in ("train", "test"):
-        _validate_collectors(config, split)
-
-
-def _validate_model(config: Config) -> None:
-    """Heads, what trains them, and options of another model."""
-    _require(
-        not config.state_diagnostics or len(config.tasks) == 1,
-        "--state_diagnostics: needs a single task, because several share "
-        "nothing but images",
-    )
-    others = set(config.gradient_heads) - {"image", "reward"}
-    _require(
-        config.state_diagnostics or not others,
-        f"--gradient_heads={','.join(config.gradient_heads)}: only image and "
-        "reward without --state_diagnostics",
-    )
-    scales = {"divergence_scale", "global_div_scale"}
-    scales |= {f"{name}_loss_scale" for name in config.gradient_heads}
-    scales &= set(_FIELDS)
-    _require(
-        others or any(getattr(config, name) for name in scales),
-        f"--{', --'.join(sorted(scales))}: one of them must not be 0, or "
-        "nothing trains the model",
-    )
-    for name, field in _FIELDS.items():
-        model = _ONLY.get(name, "drnn" if name.startswith("drnn_") else None)
-        _require(
-            model in (None, config.model)
-            or getattr(config, name) == field.default,
-            f"--{name}={getattr(config, name)}: has no effect with "
-            f"--model={config.model}, only with {model}",
-        )
-
-
-def _validate_collectors(config: Config, split: str) -> None:
-    """Each on its own, and their names together."""
-    collectors = config.collectors(split).values()
-    flag = f"--{split}_collects"
-    names = [it.name for it in getattr(config, f"{split}_collects")]
-    _require(
-        names or split == "train",
-        f"{flag}: needs at least one collector, whose return is the score",
-    )
-    _require(
-        len(set(names)) == len(names),
-        f"{flag}: each needs a `name` of its own, not {', '.join(names)}",
-    )
-    for it in collectors:
-        parameters.check(it, f"{flag}: {it.name}: ")
-        _require(
-            it.topk <= it.amount,
-            f"{flag}: {it.name}: topk={it.topk}: must be at most "
-            f"amount={it.amount}",
-        )
-        _require(
-            split == "test" or it.until <= 0 or it.until > it.after,
-            f"{flag}: {it.name}: until={it.until}: must be more than "
-            f"after={it.after}, or it never collects",
-        )
-
-
-def check_length(config: Config, task: str, decisions: int) -> None:
-    """Raises ValueError if an episode is too short for a chunk."""
-    batch, length = config.batch_shape
-    repeat = config.action_repeat or get_task(task).action_repeat
-    _require(
-        decisions >= CONTEXT,
-        f"--action_repeat={repeat}: an episode of {task} has only "
-        f"{decisions + 1} rows then, and tests predict from {CONTEXT} on",
-    )
-    _require(
-        length <= decisions + 1,
-        f"--batch_shape={batch},{length}: an episode of {task} has only "
-        f"{decisions + 1} rows at an action repeat of {repeat}",
-    )
-
-
 def save(config: Config, path: str | os.PathLike) -> None:
     """Writes this package's version and all values as plain YAML.
 
@@ -610,8 +498,3 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 _FIELDS = parameters.fields(Config)
-
-
-def _require(condition: Any, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

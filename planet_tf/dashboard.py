@@ -50,6 +50,8 @@ The horizontal axis is **environment steps** of training data: decisions times
 action repeat, over all tasks. Tags end in a task's name where a run has several
 tasks.
 
+### Tabs
+
 | tab | what to look at |
 | - | - |
 | Custom Scalars | the curves that matter, side by side |
@@ -57,7 +59,9 @@ tasks.
 | Images | videos (they play), strips over time, plots |
 | HParams | this run's parameters beside those of others |
 | Histograms | weights, data, entropies; with `--histograms` |
-| Text | this page, and the config file |
+| Text | this page, and the parameters |
+
+### Topics
 
 | topic | what it holds |
 | - | - |
@@ -73,6 +77,8 @@ image, `prior` one step before |
 | `strips/` | images over time from left to right: truth, prediction, change \
 from frame to frame (grey: none), error (grey: none) |
 | `plots/` | predicted values against true ones; errors by predicted step |
+
+### Names
 
 | name | meaning |
 | - | - |
@@ -97,9 +103,15 @@ predicts.
 """
 
 
-def introduce(log: Logger, config: Config) -> None:
-    """Writes the guide, the config, and the HParams and Custom Scalars tabs."""
-    log.text("guide", _GUIDE)
+def introduce(log: Logger, config: Config, name: str) -> None:
+    """Writes the guide, the config, and the HParams and Custom Scalars tabs.
+
+    Args:
+        log: Of the run.
+        config: The run's.
+        name: What the HParams tab calls the run.
+    """
+    log.text("about", _GUIDE)  # Above the config, as they are sorted.
     listed = yaml.safe_dump(_hparams(config), sort_keys=False)
     log.text("config", f"```\n{listed}```")
     log.plugin(custom_scalars.pb(_layout()))
@@ -120,7 +132,7 @@ def introduce(log: Logger, config: Config) -> None:
             ],
         )
     )
-    log.plugin(hparams.hparams_pb(values))
+    log.plugin(hparams.hparams_pb(values, trial_id=name))
 
 
 def _layout() -> layout_pb2.Layout:

@@ -20,9 +20,10 @@ from absl import app, flags, logging
 
 from planet_tf import config as configs
 from planet_tf import run_folder, train
-from planet_tf.control import rendering
+from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
+from planet_tf.control.tasks import label
 from planet_tf.tools.seeding import fold_int
 
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
@@ -53,7 +54,7 @@ def seeds(seed: int, task: str, count: int) -> list[int]:
 def evaluate(
     agent: "Agent", tasks: Sequence[str], count: int, envs: int, seed: int
 ) -> dict[str, "Played"]:
-    """Plays episodes of every task.
+    """Plays episodes of every task; returns them by the task's label.
 
     Args:
         agent: Chooses for all worlds of a task at once.
@@ -95,7 +96,7 @@ def evaluate(
                             agent.records, row, episode["reward"], horizon
                         )
                     )
-        result[task] = played
+        result[label(task)] = played
     return result
 
 
@@ -126,7 +127,7 @@ def main(argv: list[str]) -> None:
         flush=True,
     )
     try:
-        rendering.choose_backend()
+        choose_backend_for(tasks)
         played = evaluate(agent, tasks, values.episodes, envs, values.seed)
         found = evaluation_report.write(outdir, header, played)
     except (OSError, RuntimeError) as error:
@@ -220,6 +221,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     define_flags()
     try:
-        app.run(main)
+        app.run(main, flags_parser=configs.parse_flags)
     except KeyboardInterrupt:
         sys.exit(130)

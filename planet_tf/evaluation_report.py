@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from planet_tf.control import plan_quality
 from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.plan_quality import Columns
+from planet_tf.control.tasks import label as file_name
 from planet_tf.tools import plots
 from planet_tf.tools.files import atomic_write
 from planet_tf.tools.gif import upscale
@@ -132,7 +133,7 @@ def write(
         json.dumps({**header, "tasks": tasks}, indent=1) + "\n",
     )
     for task, each in played.items():
-        write_videos(outdir / task, video(each))
+        write_videos(outdir / file_name(task), video(each))
     if all(each.plans for each in played.values()):
         _write_text(outdir / "plan_quality.csv", _csv(played))
         _plot(outdir / "plan_quality.png", played, tasks)
@@ -217,7 +218,7 @@ def _plot(
             ax.xaxis.get_major_locator().set_params(integer=True)
         middle = np.array(means["elite_return"])
         std = np.array(means["elite_return_std"])
-        returns.plot(iterations, middle, "o-", color=plots.BLUE, label="mean")
+        returns.plot(iterations, middle, "o-", color=plots.BLUE, label="elites")
         returns.fill_between(
             iterations,
             middle - std,
@@ -225,6 +226,13 @@ def _plot(
             color=plots.BLUE,
             alpha=0.2,
             label="± std among the elites",
+        )
+        # Elites owe their returns to lucky samples of the future as well.
+        returns.axhline(
+            each.plan["predicted"].mean(),
+            linestyle="--",
+            color=plots.ORANGE,
+            label="plan, over all samples",
         )
         returns.set(
             title=f"{task}: elites, mean over decisions",

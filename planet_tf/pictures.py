@@ -83,8 +83,8 @@ def videos(found: OpenLoop) -> dict[str, np.ndarray]:
     truth = found.truth[some]
     closed = {
         "truth": truth,
-        "after seeing it": found.post.image[some],
-        "one step before": found.prior.image[some],
+        "posterior": found.post.image[some],
+        "prior": found.prior.image[some],
     }
     opened = panels.comparison(truth, found.open.image[some])
     return {
@@ -181,11 +181,11 @@ def error_figure(curves: dict[str, dict[str, np.ndarray]]) -> Figure:
         curves: `Holdout.curves` by task.
     """
     panes = {
-        "image": "image error (of brightness 0 to 1)",
-        "reward": "reward error (per decision)",
-        "kl": "KL(posterior || prediction) in nats",
+        "image": "image error\n(brightness 0 to 1)",
+        "reward": "reward error\n(per decision)",
+        "kl": "KL in nats",
     }
-    figure, axes = plots.figure(1, len(panes), (4.2, 3.4))
+    figure, axes = plots.figure(len(panes), 1, (6, 2.4), sharex=True)
     for ax, (name, label) in zip(axes, panes.items(), strict=True):
         for (task, lines), color in zip(
             curves.items(), plots.COLORS * len(curves), strict=False
@@ -203,9 +203,12 @@ def error_figure(curves: dict[str, dict[str, np.ndarray]]) -> Figure:
                     linestyle="--",
                     label=f"{prefix}last seen, repeated",
                 )
-        ax.set(xlabel="steps after the last image seen", ylabel=label)
+        ax.set(ylabel=label)
         ax.set_ylim(bottom=0)
-    plots.legend(axes[0])
+    axes[-1].set(xlabel="steps after the last image seen")
+    plots.legend(
+        axes[0], ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8
+    )
     return figure
 
 

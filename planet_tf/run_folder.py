@@ -49,7 +49,7 @@ def find(
             f"{logdir} holds no run, as there is no config.yaml in it. Name "
             "the folder that training printed as its results."
         )
-    config = configs.load(path)
+    config = configs.load(path).as_tested()
     newest = checkpoints(logdir / "checkpoints")
     best = checkpoints(logdir / "checkpoints" / "best")
     if not newest:

@@ -29,10 +29,13 @@ from absl import app, flags, logging
 from planet_tf import __version__, totals
 from planet_tf import config as configs
 from planet_tf.config import Config
-from planet_tf.control import rendering
 from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
-from planet_tf.control.environments import Spec, make_environment
+from planet_tf.control.environments import (
+    Spec,
+    choose_backend_for,
+    make_environment,
+)
 from planet_tf.control.episodes import Episode, RandomActions, episode_return
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
@@ -41,6 +44,7 @@ from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import noise_scale
+from planet_tf.validation import check_length
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
 
@@ -138,7 +142,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
-        dashboard.introduce(log, config)
+        dashboard.introduce(log, config, logdir.absolute().name)
         progress = stack.enter_context(
             Progress(schedule.total_updates, updates)
         )
@@ -382,7 +386,7 @@ def _try_worlds(config: Config) -> None:
             raise ValueError(f"--task={task}: {reason}") from error
         if problem := spec_problem(spec):
             raise ValueError(f"--task={task}: {problem}")
-        configs.check_length(config, task, spec.episode_length)
+        check_length(config, task, spec.episode_length)
 
 
 @contextlib.contextmanager
@@ -440,8 +444,7 @@ def main(argv: list[str]) -> None:
             signal.signal(number, _stop)
     try:
         with keep:
-            if any(get_task(task).domain in SUITE for task in config.tasks):
-                rendering.choose_backend()
+            choose_backend_for(config.tasks)
             train(config, logdir)
     except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)

@@ -184,4 +184,4 @@ if __name__ == "__main__":
     flags.adopt_module_key_flags(configs)
     flags.DEFINE_integer("reps", 5, "Repetitions.", lower_bound=1)
     flags.DEFINE_boolean("json", False, "One JSON object a line.")
-    app.run(main)
+    app.run(main, flags_parser=configs.parse_flags)

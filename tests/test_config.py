@@ -124,6 +124,19 @@ def test_collectors_take_the_parameters_of_the_run(caplog):
     assert parse("--train_collects=[]").collectors("train") == {}
 
 
+def test_what_acts_after_training_plans_as_in_tests():
+    """Else an evaluation would differ from the score it explains."""
+    config = Config(
+        train_collects=(Collect(iterations=0),),
+        test_collects=(Collect(horizon=3, topk=7), Collect("b", horizon=9)),
+    ).as_tested()
+    assert (config.planner_horizon, config.planner_topk) == (3, 7)
+    assert config.planner_amount == 1000 and config.planner_iterations == 10
+    # What is changed afterwards counts.
+    config = dataclasses.replace(config, planner_horizon=5)
+    assert config.collectors("test")["test"].planner == (5, 1000, 7, 10)
+
+
 def test_random_collection_leaves_the_test_agent_its_planner():
     """One planner for both would score the actions of no agent at all."""
     config = parse("--train_collects=[{iterations: 0, action_noise: 1.0}]")

@@ -11,7 +11,7 @@ from planet_tf.tools.summaries import Logger
 def test_tabs_have_contents(tmp_path):
     """Types that the HParams tab lacks must not end a run at its start."""
     with Logger(tmp_path) as log:
-        dashboard.introduce(log, config.Config(free_nats=None))
+        dashboard.introduce(log, config.Config(free_nats=None), "run")
     events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
     start = events.summary_metadata[metadata.SESSION_START_INFO_TAG]
     content = start.plugin_data.content
@@ -30,4 +30,4 @@ def test_tabs_have_contents(tmp_path):
     (event,) = events.Tensors("custom_scalars__config__")
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     assert len(layout.category) == len(dashboard.CHARTS)
-    assert set(events.PluginTagToContent("text")) == {"guide", "config"}
+    assert set(events.PluginTagToContent("text")) == {"about", "config"}

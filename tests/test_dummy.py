@@ -34,7 +34,7 @@ def test_reward_can_be_read_off_the_image():
     rng = np.random.default_rng(0)
     rewards = []
     for _ in range(300):
-        observation, reward, _ = world.step(rng.uniform(-1, 1, 2) + [0, 0])
+        observation, reward, _ = world.step(rng.uniform(-1, 1, 2))
         red, blue = squares(observation["image"])
         hidden = (observation["image"][..., 2] == 255).sum() < 100
         if not hidden:
@@ -59,10 +59,12 @@ def test_best_play_earns_nearly_everything():
     assert totals[0] < 800 < 950 < totals[20] <= 1000
 
 
-def test_squares_stay_in_the_picture():
+@pytest.mark.parametrize("way", [-1, 1])
+def test_squares_stay_in_the_picture(way):
     world = Dummy()
     world.reset(0)
     for _ in range(150):
-        observation, _, _ = world.step(np.array([1.0, 1.0]))
-    np.testing.assert_array_equal(observation["position"], [1, 1])
-    assert np.all(observation["image"][54:, 54:, 0] == 255)
+        observation, _, _ = world.step(np.array([way, way]))
+    np.testing.assert_array_equal(observation["position"], [way, way])
+    corner = slice(54, None) if way == 1 else slice(10)
+    assert np.all(observation["image"][corner, corner, 0] == 255)

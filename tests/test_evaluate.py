@@ -44,7 +44,7 @@ def test_command(folder, tmp_path):
     with train._locked(folder):
         result = _run(
             f"--logdir={folder}",
-            "--episodes=3",
+            "--episodes=2",
             "--envs=2",
             "--checkpoint=3",
             "--planner_horizon=4",
@@ -56,13 +56,13 @@ def test_command(folder, tmp_path):
     assert (found["checkpoint"], found["planner_horizon"]) == (3, 4)
     task = found["tasks"]["cup_catch"]
     returns = [episode["return"] for episode in task["episodes"]]
-    assert len(returns) == len({e["seed"] for e in task["episodes"]}) == 3
+    assert len(returns) == len({e["seed"] for e in task["episodes"]}) == 2
     assert task["return"]["mean"] == pytest.approx(np.mean(returns))
-    assert [e["length"] for e in task["episodes"]] == [20] * 3
-    assert task["plan_quality"]["decisions"] == 3 * 17
+    assert [e["length"] for e in task["episodes"]] == [20] * 2
+    assert task["plan_quality"]["decisions"] == 2 * 17
     with (out / "plan_quality.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 60
+    assert len(rows) == 40
     assert [row["decision"] for row in rows[20:23]] == ["0", "1", "2"]
     assert {"predicted", "realized", "first_spread_2"} <= set(rows[0])
     with Image.open(out / "cup_catch.gif") as video:
@@ -143,11 +143,11 @@ def test_rounds_of_several_worlds(monkeypatch):
         return Worker(functools.partial(SeededWorld, 4 if len(made) > 1 else 3))
 
     monkeypatch.setattr(train, "worker", worker)
-    played = evaluate.evaluate(CountingAgent(), ["cup_catch"], 5, 2, seed=1)
-    (played,) = played.values()
-    assert made == ["cup_catch"] * 2
+    played = evaluate.evaluate(CountingAgent(), ["gym:A/B"], 5, 2, seed=1)
+    played = played["gym_A_B"]  # Names files.
+    assert made == ["gym:A/B"] * 2
     assert played.lengths == [3, 4, 3, 4, 3]
-    assert played.seeds == evaluate.seeds(1, "cup_catch", 5)
+    assert played.seeds == evaluate.seeds(1, "gym:A/B", 5)
     assert len(set(played.returns)) == 5
     for i, columns in enumerate(played.plans):
         np.testing.assert_array_equal(
@@ -211,12 +211,12 @@ def test_video_holds_every_episode_to_its_end(played):
 
 def test_without_planner_there_is_no_plan_quality(played, tmp_path):
     """Figures of a search that never was would mislead."""
-    played = {"cup_catch": played._replace(plans=[])}
-    found = evaluation_report.write(tmp_path, {}, played)
-    assert "plan_quality" not in found["cup_catch"]
-    assert "predicted" not in evaluation_report.table("t", found["cup_catch"])
+    played = {"gym:ALE/Pong-v5": played._replace(plans=[])}
+    found = evaluation_report.write(tmp_path, {}, played)["gym:ALE/Pong-v5"]
+    assert "plan_quality" not in found
+    assert "predicted" not in evaluation_report.table("t", found)
     assert {path.name for path in tmp_path.iterdir()} == {
         "evaluation.json",
-        "cup_catch.gif",
-        "cup_catch.mp4",
+        "gym_ALE_Pong-v5.gif",
+        "gym_ALE_Pong-v5.mp4",
     }

@@ -95,3 +95,17 @@ def test_upscale_repeats_pixels():
     assert large.shape == (2, 2, 4, 3)
     np.testing.assert_array_equal(large[:, ::2, ::2], frames)
     np.testing.assert_array_equal(large[:, 1::2, 1::2], frames)
+
+
+def test_tolerance_is_a_limit():
+    """What drifts slowly must follow, too, and what moves must move."""
+    frames = moving_square(12)
+    frames[..., 1] += (3 * np.arange(12, dtype=np.uint8))[:, None, None]
+    frames[..., 2] += (np.arange(12, dtype=np.uint8) % 2 * 8)[:, None, None]
+    steady, _ = decode(gif.encode_gif(frames, tolerance=9))
+    error = np.abs(steady.astype(int) - frames)
+    assert 0 < error.max() <= 9
+    assert error[..., 0].max() == 0, "the square"
+    flicker = np.diff(steady[:, 0, 0].astype(int), axis=0)
+    assert (flicker[:, 2] == 0).all()
+    assert (flicker[:, 1] > 0).sum() == 2  # After 12 and 24 of 33.

@@ -13,12 +13,13 @@ from PIL import Image
 
 from planet_tf import run_folder
 from planet_tf.tools import panels
+from planet_tf.tools.files import TEMPORARY
 from planet_tf.tools.replay import Replay
 from scripts import create_video, open_loop_errors
 from tests import runs
 
 TASKS = ("cup_catch", "cheetah_run")
-ROWS = 12  # Of the shortest episode: 5 seen, 7 predicted.
+ROWS = 10  # Of the shortest episode: 5 seen, 5 predicted.
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,19 @@ def folder(tmp_path_factory):
     for task, rows in zip(TASKS, (ROWS, 60), strict=True):
         replay.add(
             {
-                "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
+                "image": _plain(rng.integers(0, 256, [rows, 1, 1, 3])),
                 "action": rng.uniform(-1, 1, [rows, 2]).astype(np.float32),
                 "reward": np.full(rows, float(len(task)), np.float32),
             },
             task,
         )
+    # As of an episode that a run is writing at the moment.
+    (logdir / "test_episodes" / f"000009-a.npz{TEMPORARY}").touch()
     return logdir
+
+
+def _plain(colors):
+    return np.tile(colors, [1, 64, 64, 1]).astype(np.uint8)
 
 
 def _files(folder):
@@ -80,13 +87,13 @@ def test_open_loop_errors(folder, tmp_path, capsys):
     with (tmp_path / "open_loop_errors.csv").open() as file:
         rows = list(csv.DictReader(file))
     places = [(row["task"], int(row["step"])) for row in rows]
-    assert places == [(task, k) for task in TASKS for k in range(1, 8)]
+    assert places == [(task, k) for task in TASKS for k in range(1, 6)]
     for row in rows:
         # Constant rewards: repeating the last one is right.
         assert float(row["reward_repeat"]) == 0
         assert float(row["reward"]) > 1
         assert float(row["kl"]) > 0
-        assert 0.2 < float(row["image_repeat"]) < 0.5  # 1/3 for white noise.
+        assert 0.05 < float(row["image_repeat"]) < 0.8
     table = csv.DictReader(
         io.StringIO("\n".join(",".join(x.split()) for x in output))
     )
@@ -97,7 +104,7 @@ def test_open_loop_errors(folder, tmp_path, capsys):
         if row["step"] in ("1", "5")
     ]
     with Image.open(tmp_path / "open_loop_errors.png") as plot:
-        assert plot.width > 1000
+        assert plot.height > 800
 
 
 def test_run_without_long_episodes(tmp_path):

@@ -12,7 +12,7 @@ from planet_tf.models.world_model import OpenLoop, Prediction
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.evaluation import CONTEXT, Holdout
 
-B, T = 3, 12
+B, T = 2, 8
 
 
 def _holdout(**heads):
@@ -20,9 +20,12 @@ def _holdout(**heads):
     rng = np.random.default_rng(0)
     shapes = {"reward": (), **{k: (size,) for k, size in heads.items()}}
 
+    def images():  # Of one colour, which is quick to encode.
+        return np.tile(rng.random([B, T, 1, 1, 3]), [1, 1, 64, 64, 1])
+
     def prediction():
         return Prediction(
-            rng.random([B, T, 64, 64, 3]),
+            images(),
             {k: rng.normal(size=[B, T, *v]) for k, v in shapes.items()},
             {k: -rng.random([B, T]) for k in ("image", *shapes)},
             rng.random([B, T]),
@@ -34,9 +37,8 @@ def _holdout(**heads):
         for name in ("image", "image_repeat", "reward", "reward_repeat", "kl")
     }
     batch = {k: rng.normal(size=[B, T, *v]) for k, v in shapes.items()}
-    truth = rng.random([B, T, 64, 64, 3])
     predictions = OpenLoop(
-        truth, prediction(), prediction(), prediction(), rng.random([B, T])
+        images(), prediction(), prediction(), prediction(), rng.random([B, T])
     )
     return Holdout({}, curves, batch, predictions)
 

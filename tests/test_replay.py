@@ -46,6 +46,18 @@ def picks(batch):
     return [(int(n), int(t)) for t, n in first[:, :2]]
 
 
+def test_batches_of_one_task(tmp_path):
+    """Each task's predictions are of its own episodes."""
+    replay = Replay(tmp_path)
+    for number, (task, rows) in enumerate([("a", 4), ("b", 6), ("a", 5)]):
+        replay.add(make_episode(rows, number), task)
+    for task, numbers in (("a", {0, 2}), ("b", {1}), (None, {0, 1, 2})):
+        batches = replay.batches(0, 10, 8, 3, 0, task=task)
+        found = {number for batch in batches for number, _ in picks(batch)}
+        assert found == numbers
+    assert [replay.longest(task) for task in "abc"] == [5, 6, 0]
+
+
 def test_every_place_is_equally_likely(tmp_path):
     """An exclusive upper bound would never draw the last rows."""
     replay = filled(tmp_path, 6, 3, 4, 2)

@@ -136,11 +136,11 @@ def test_noise_scale_matches_the_original():
 
 def test_pictures_do_not_grow_with_the_run():
     """A thousand tests of a megabyte each would fill a disk."""
-    short = Schedule(10, 10, 5, 10, 200)
+    short = schedule(train_steps=10, test_steps=10, batch=5, max_steps=200)
     tests = [u for u in range(short.total_updates + 1) if short.test_due(u)]
     assert [u for u in tests if short.pictures_due(u)] == tests
-    default = Schedule(50_000, 50, 50, 5000, 50_000_000)
-    due = [u for u in range(1, 999_001) if default.pictures_due(u)]
+    default = schedule()
+    due = [u for u in range(500, 999_001, 500) if default.pictures_due(u)]
     assert due[:3] == [1000, 11_000, 21_000]
     assert due[-1] == 999_000
     assert len(due) == 101

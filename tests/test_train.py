@@ -16,8 +16,7 @@ from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import config, dashboard, train
-from planet_tf.training.schedule import Schedule
+from planet_tf import config, dashboard, totals, train
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -80,7 +79,7 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    total = Schedule(10, 10, 5, 200, {}).total_updates
+    total = totals.schedule(config.PRESETS["debug"]).total_updates
     assert [point["updates"] for point in points] == list(range(2, total + 1))
     for point in points:
         split = "test" if point["updates"] % 2 == 0 else "train"

@@ -8,12 +8,13 @@ made.
 import importlib
 import importlib.metadata
 import os
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from planet_tf.control import rendering
-from planet_tf.control.tasks import EPISODE_FRAMES, Task, get_task
+from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, Task, get_task
 
 Observation = dict[str, np.ndarray]
 
@@ -300,6 +301,18 @@ def make_environment(
     else:
         world = DeepMindControl(task, render_quality, size, repeat, camera)
     return MinimumDuration(world, min_decisions) if min_decisions else world
+
+
+def choose_backend_for(tasks: Iterable[str]) -> None:
+    """Chooses how this process's workers render dm_control, if any does.
+
+    Other worlds need no graphics, or choose for themselves.
+
+    Raises:
+        RuntimeError: No image can be rendered.
+    """
+    if any(get_task(task).domain in SUITE for task in tasks):
+        rendering.choose_backend()
 
 
 def _load(task: Task):

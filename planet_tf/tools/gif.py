@@ -29,9 +29,9 @@ def encode_gif(
         frames: uint8 [T, H, W, 3], with T, H and W at least 1.
         fps: Frames per second, at most 50; GIF rounds the time between two
             frames to 1/100 s.
-        tolerance: Up to this change of its channels, of 255, a pixel stays as
-            it was shown before. Files of predictions, whose pixels flicker by
-            the least step, become half as large.
+        tolerance: A channel that differs by at most this, of 255, from what
+            is shown stays as it is. Files of predictions, whose pixels
+            flicker by the least step, become half as large.
 
     Raises:
         ValueError: Frames of another shape or type, or an impossible rate.
@@ -85,11 +85,9 @@ def _steady(frames: np.ndarray, tolerance: int) -> np.ndarray:
         return frames
     frames = frames.copy()
     for before, frame in itertools.pairwise(frames):
-        # In bytes and channel by channel: four times as fast as any(-1).
+        # In bytes, and each channel on its own: that is quick.
         change = np.maximum(frame, before) - np.minimum(frame, before)
-        red, green, blue = np.moveaxis(change > tolerance, -1, 0)
-        still = ~(red | green | blue)
-        frame[still] = before[still]
+        np.copyto(frame, before, where=change <= tolerance)
     return frames
 
 

@@ -107,12 +107,12 @@ class Schedule:
         """Whether a test shows videos and plots too.
 
         Every one of up to 100 tests, and of longer runs about 100 evenly
-        spaced ones with the first and the last, so that the pictures of no
-        run take more than 100 MB.
+        spaced ones with the first and the last, so that the pictures of a
+        task take about 100 MB at most.
         """
         number, rest = divmod(updates, self.epoch_updates)
         last = self.total_updates // self.epoch_updates
-        every = math.ceil(last / _PICTURES)
+        every = max(1, math.ceil(last / _PICTURES))
         return (
             rest == 0
             and number > 0
