@@ -36,6 +36,8 @@ _EVERY = flags.DEFINE_float("every", 5.0, "Seconds between samples.")
 
 def main(argv: list[str]) -> None:
     """Trains, samples and judges."""
+    # So that it does not leave the run behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logdir = pathlib.Path(_LOGDIR.value).expanduser()
     logdir.mkdir(parents=True)
     command = [sys.executable, "-m", "planet_tf.train", f"--logdir={logdir}"]
