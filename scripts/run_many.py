@@ -32,18 +32,6 @@ import time
 
 from absl import app, flags
 
-_FOLDER = flags.DEFINE_string("folder", None, "Of all runs.", required=True)
-_NUM_RUNS = flags.DEFINE_integer(
-    "num_runs", None, "How many there are.", lower_bound=1, required=True
-)
-_PING_EVERY = flags.DEFINE_float(
-    "ping_every",
-    30.0,
-    "Seconds between signs of life; after four times as long without one, a "
-    "worker counts as dead. The same for all.",
-    lower_bound=0.1,
-)
-
 # What a command that was told to stop ends with: a run is neither done then nor
 # has it failed.
 _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
@@ -181,9 +169,11 @@ def main(argv: list[str]) -> None:
         print("Name a program after --, see --help.", file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = pathlib.Path(_FOLDER.value).expanduser()
+    folder = pathlib.Path(flags.FLAGS.folder).expanduser()
     try:
-        failed = work(folder, _NUM_RUNS.value, _PING_EVERY.value, command)
+        failed = work(
+            folder, flags.FLAGS.num_runs, flags.FLAGS.ping_every, command
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
@@ -193,4 +183,15 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("folder", None, "Of all runs.", required=True)
+    flags.DEFINE_integer(
+        "num_runs", None, "How many there are.", lower_bound=1, required=True
+    )
+    flags.DEFINE_float(
+        "ping_every",
+        30.0,
+        "Seconds between signs of life; after four times as long without one, "
+        "a worker counts as dead. The same for all.",
+        lower_bound=0.1,
+    )
     app.run(main)

@@ -29,16 +29,12 @@ SMALL = """
 # Growth from the second quarter to the last that still counts as flat.
 ALLOWED = {"memory_mib": 32.0, "files": 2.0, "threads": 2.0, "processes": 0.0}
 
-_MINUTES = flags.DEFINE_float("minutes", 120.0, "How long to train.")
-_LOGDIR = flags.DEFINE_string("logdir", None, "New folder.", required=True)
-_EVERY = flags.DEFINE_float("every", 5.0, "Seconds between samples.")
-
 
 def main(argv: list[str]) -> None:
     """Trains, samples and judges."""
     # So that it does not leave the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logdir = pathlib.Path(_LOGDIR.value).expanduser()
+    logdir = pathlib.Path(flags.FLAGS.logdir).expanduser()
     logdir.mkdir(parents=True)
     command = [sys.executable, "-m", "planet_tf.train", f"--logdir={logdir}"]
     with (logdir / "output.txt").open("w") as output:
@@ -63,8 +59,8 @@ def sample(run: subprocess.Popen, logdir: pathlib.Path) -> list[dict]:
     started = time.monotonic()
     with (logdir / "soak.csv").open("w", newline="") as file:
         writer = None
-        while time.monotonic() < started + 60 * _MINUTES.value:
-            time.sleep(_EVERY.value)
+        while time.monotonic() < started + 60 * flags.FLAGS.minutes:
+            time.sleep(flags.FLAGS.every)
             if run.poll() is not None:
                 break
             seconds = round(time.monotonic() - started)
@@ -130,4 +126,7 @@ def judge(samples: list[dict[str, float]]) -> list[str]:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_float("minutes", 120.0, "How long to train.")
+    flags.DEFINE_string("logdir", None, "New folder.", required=True)
+    flags.DEFINE_float("every", 5.0, "Seconds between samples.")
     app.run(main)

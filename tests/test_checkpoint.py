@@ -38,7 +38,7 @@ def _train(model, learner):
 
 def _values(model, learner):
     variables = model.trainable_variables + learner.optimizer.variables
-    return [np.array(v) for v in variables]
+    return [v.numpy() for v in variables]
 
 
 def test_brings_back_everything(tmp_path):
