@@ -142,7 +142,7 @@ def test_nothing_is_written_before_the_input_is_accepted(
     arguments = ["train", f"--logdir={logdir}", f"--{name}={value}"]
     with (
         mock.patch.object(train, "train") as trained,
-        mock.patch.object(train.rendering, "choose_backend"),
+        mock.patch.object(train, "choose_backend_for"),
         mock.patch.object(train.signal, "signal"),
     ):
         try:
