@@ -60,5 +60,5 @@ report: setup  ## Set the runs in results/ beside published results
 
 .PHONY: clean
 clean:  ## Remove .venv and caches; runs are kept
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
