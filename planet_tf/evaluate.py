@@ -120,6 +120,7 @@ def main(argv: list[str]) -> None:
         "seed": values.seed,
         "envs": envs,
         **{name: getattr(run.config, name) for name in _PLANNER},
+        "planner_overrides": _overrides(values),
     }
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
@@ -155,11 +156,7 @@ def _prepare(
             )
     if not values.logdir:
         raise ValueError("--logdir: name the folder of a run")
-    planner = {
-        name: values[name].value
-        for name in _PLANNER
-        if values[name].value is not None
-    }
+    planner = _overrides(values)
     # Checked before TensorFlow is loaded, which takes seconds.
     run = run_folder.find(values.logdir, values.checkpoint)
     config = dataclasses.replace(run.config, **planner)
@@ -182,11 +179,26 @@ def _prepare(
             record=config.planner_iterations > 0,
             **planner,
         )
+    # Another search, task or seed does not write over the usual evaluation. A
+    # run that is going on may have a newer checkpoint than the one above.
+    special = {**planner, "task": values.task, "seed": values.seed}
+    name = "-".join(
+        [
+            str(agent.run.updates),
+            *(f"{k}={label(str(v))}" for k, v in special.items() if v),
+        ]
+    )
     outdir = pathlib.Path(
-        values.outdir or agent.run.logdir / "evaluation" / str(run.updates)
+        values.outdir or agent.run.logdir / "evaluation" / name
     ).expanduser()
     outdir.mkdir(parents=True, exist_ok=True)
     return agent, tasks, outdir
+
+
+def _overrides(values: flags.FlagValues) -> dict[str, int]:
+    """The planner's parameters that were given as flags."""
+    given = {name: values[name].value for name in _PLANNER}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def define_flags() -> None:

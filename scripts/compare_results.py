@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         problems = write(list(folders.values()), args.out)
     except (OSError, ValueError) as error:
-        print(getattr(error, "strerror", None) or error, file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     for problem in problems:
         print(problem, file=sys.stderr)

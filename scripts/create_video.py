@@ -93,8 +93,10 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "out", None, "Folder for the videos; <logdir>/predictions by default."
     )
-    flags.DEFINE_integer(
-        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Updates at a checkpoint, or best; by default the newest.",
     )
     flags.DEFINE_integer("sequences", 6, "Sequences side by side.", 1, 20)
     flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)

@@ -94,8 +94,10 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "out", None, "Folder for the files; <logdir>/predictions by default."
     )
-    flags.DEFINE_integer(
-        "checkpoint", None, "Updates at a checkpoint; by default the newest."
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Updates at a checkpoint, or best; by default the newest.",
     )
     flags.DEFINE_integer(
         "sequences", 100, "Held-out sequences of each task.", 1

@@ -119,8 +119,9 @@ def test_newest_evaluation_replaces_tests(tmp_path):
     """10 episodes of one agent say more than 5 of several."""
     folder = make_run(tmp_path / "r", [0.0] * 12)
     evaluate(folder, 200, [5.0])
-    evaluate(folder, 1000, [10.0, 20, 60], planner_horizon=12)
-    evaluate(folder, 1100, [900.0], planner_horizon=13)  # Not this agent.
+    evaluate(folder, 1000, [10.0, 20, 60], planner_overrides={})
+    other = {"planner_horizon": 13}  # Not this agent.
+    evaluate(folder, 1100, [900.0], planner_overrides=other)
     (result,) = read(folder)
     assert (result.final, result.episodes) == (30, 3)
     assert result.source == "evaluation at update 1,000"

@@ -1,5 +1,6 @@
 """The command itself, on real pixels, as a user runs it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -62,7 +63,7 @@ def _stop(flags, logdir, points, number):
 def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     """One run: seed episodes, updates, planning, tests, videos, resume."""
     logdir = tmp_path / "run"
-    flags = ["--config=debug", f"--logdir={logdir}"]
+    flags = ["--config=debug", "--max_steps=120", f"--logdir={logdir}"]
     _stop(flags, logdir, 4, signal.SIGKILL)
     before = _episodes(logdir)
     output, status = _stop(flags, logdir, 3, signal.SIGTERM)
@@ -79,7 +80,8 @@ def test_from_nothing_through_two_stops_to_the_end(tmp_path):
     # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    total = totals.schedule(config.PRESETS["debug"]).total_updates
+    shorter = dataclasses.replace(config.PRESETS["debug"], max_steps=120)
+    total = totals.schedule(shorter).total_updates
     assert [point["updates"] for point in points] == list(range(2, total + 1))
     for point in points:
         split = "test" if point["updates"] % 2 == 0 else "train"

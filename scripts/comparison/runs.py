@@ -40,7 +40,7 @@ class Result:
     hours: np.ndarray  # [P], of training, without pauses.
     returns: np.ndarray  # [P], of one noise-free test episode each.
     updates: int  # Gradient steps so far.
-    trained_steps: int  # Environment steps behind `final`.
+    trained_steps: float  # Environment steps behind `final`; NaN: unknown.
     trained_hours: float  # Until now.
     final: float  # Mean of episodes; NaN before the first test.
     episodes: int  # Behind `final`.
@@ -203,11 +203,8 @@ def _read_evaluations(
         except (OSError, ValueError, TypeError, AttributeError, KeyError):
             problems.append(f"{path}: skipped, it is not an evaluation")
             continue
-        if all(
-            found[name] == values.get(name, found[name])
-            for name in found
-            if name.startswith("planner_")
-        ):
+        # With another planner than its own, the run is another agent.
+        if not found.get("planner_overrides"):
             evaluations.append(found)
     return sorted(evaluations, key=lambda e: e["checkpoint"]), problems
 
@@ -235,7 +232,7 @@ def _result(
         final, episodes = found["return"]["mean"], len(found["episodes"])
         source = f"evaluation at update {at:,}"
         before = [p["env_steps"] for p in points if p["updates"] <= at]
-        steps = before[-1] if before else 0
+        steps = before[-1] if before else math.nan
     return Result(
         folder=str(folder),
         agent=agent_name(values),
@@ -246,7 +243,7 @@ def _result(
         hours=np.array([_hours(point) for point in tests]),
         returns=returns,
         updates=int(last.get("updates", 0)),
-        trained_steps=int(steps),
+        trained_steps=steps,
         trained_hours=_hours(last),
         final=float(final),
         episodes=episodes,

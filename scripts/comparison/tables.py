@@ -223,8 +223,9 @@ def _efficiency(groups: Groups, references: Sequence[Reference]) -> Table:
             )
             for method in methods:
                 reference = published.find(references, method, task)
-                # Without any return there is nothing to reach.
-                if not reference or not target > 0:
+                # Without any return there is nothing to reach; without a line
+                # in the log before an evaluation, its steps are not known.
+                if not (reference and target > 0 and ours > 0):
                     continue
                 relation, steps = statistics.steps_to_reach(
                     reference.env_steps,
