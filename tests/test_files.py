@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,35 @@ def test_signals_wait(interruptible):
         done.append(1)
     assert done == [1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # A write that takes too long.
+        "with files.undisturbed():\n    interrupt()\n    interrupt()",
+        # A run that is being saved; what a scheduler adds changes nothing.
+        "signal.signal(signal.SIGINT, train._stop)\n"
+        "try:\n    interrupt()\n"
+        "except KeyboardInterrupt:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('saving', flush=True)\n"
+        "    interrupt()",
+    ],
+)
+def test_a_second_interrupt_ends_at_once(body):
+    """Whatever is going on; someone is waiting."""
+    code = (
+        "import os, signal\n"
+        "from planet_tf import train\n"
+        "from planet_tf.tools import files\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def interrupt(): os.kill(os.getpid(), signal.SIGINT)\n"
+        f"{body}\nprint('still here')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.returncode == -signal.SIGINT
+    assert "still here" not in result.stdout
+    assert ("saving" in result.stdout) == ("saving" in body)

@@ -17,7 +17,7 @@ from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import config, dashboard, totals, train
+from planet_tf import __version__, config, dashboard, totals, train
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -229,3 +229,19 @@ def test_changed_config_needs_permission(tmp_path):
     with pytest.raises(ValueError, match="seed: 0 -> 1"):
         train.prepare(other, tmp_path, change=False)
     train.prepare(other, tmp_path, change=True)
+
+
+def test_another_version_says_so(tmp_path):
+    """Two versions in one run may be neither the one nor the other."""
+    path = tmp_path / "config.yaml"
+    config.save(config.Config(), path)
+    text = path.read_text()
+    assert f"version: {__version__}\n" in text
+    for written, found in (("version: 9.0", "9.0"), ("", "unknown")):
+        path.write_text(text.replace(f"version: {__version__}", written))
+        with pytest.raises(ValueError, match=f"planet_tf: {found} -> "):
+            train.prepare(config.Config(), tmp_path, change=False)
+        train.prepare(config.Config(), tmp_path, change=True)
+    path.write_text("version: 9.0\nnew_parameter: 3\n")
+    with pytest.raises(ValueError, match="by version 9.0 of .*new_parameter"):
+        train.prepare(config.Config(), tmp_path, change=False)
