@@ -156,6 +156,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 played = source.play_task(task, random, progress.played, 1)
                 progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
+        began = time.time()
 
         # Until a round is over, a checkpoint points into its updates.
         recorded = (replay.next_index, test_replay.next_index)
@@ -250,7 +251,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     checkpoint.save(position(), best=True)
                 saver.save()
             done = max(updates - first.updates, 1)
-            pace = (time.time() - started) / done
+            pace = (time.time() - began) / done
             left = pace * (schedule.total_updates - updates)
             progress.note(**console.scores(metrics))
             progress.write(console.line(counters, metrics, left))
