@@ -183,7 +183,11 @@ def test_commands_of_the_readme_are_accepted():
     lines = (ROOT / "README.md").read_text().splitlines()
     commands = [x for x in lines if x.startswith("python -m planet_tf.train")]
     assert len(commands) >= 3
-    for command in commands:
+    # The table of experiments.
+    rows = [re.fullmatch(r"\|.*\| `(--.+)` \|", line) for line in lines]
+    experiments = [f"python -m planet_tf.train {x[1]}" for x in rows if x]
+    assert len(experiments) >= 7
+    for command in [*commands, *experiments]:
         values = flags.FlagValues()
         config.define_flags(values)
         flags.DEFINE_string("logdir", None, "", flag_values=values)
