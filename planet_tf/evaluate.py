@@ -167,12 +167,10 @@ def _prepare(
             f"--task={values.task}: this run is about {', '.join(config.tasks)}"
         )
     with train.without_cuda_complaints():
-        import tensorflow as tf
-
         from planet_tf.agent import load
+        from planet_tf.tools import devices
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+        devices.prepare()
         agent = load(
             values.logdir,
             values.checkpoint,

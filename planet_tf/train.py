@@ -64,14 +64,14 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         import tensorflow as tf
 
         from planet_tf import build, console, dashboard, pictures
+        from planet_tf.tools import devices
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.evaluation import holdout, merged
         from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+        devices.prepare()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from planet_tf.control.planning import Search, cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
+from planet_tf.tools.devices import in_branches
 from planet_tf.tools.preprocess import draw_noise, preprocess
 
 
@@ -187,6 +188,14 @@ class MPCAgent:
         """
         model = self._model
 
+        def rewards_of(actions, noise, state) -> tf.Tensor:
+            return model.dynamics.imagine(
+                actions,
+                noise,
+                state,
+                lambda state: model.reward(model.dynamics.features(state)),
+            )
+
         def objective(actions: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
             B, N, H, A = actions.shape
             # Deviates from planet: rows repeat in the order in which [B, N]
@@ -197,12 +206,7 @@ class MPCAgent:
             noise = None
             if latent is not None:
                 noise = tf.reshape(latent[i], [B * N, H, -1])
-            rewards = model.dynamics.imagine(
-                actions,
-                noise,
-                ahead,
-                lambda state: model.reward(model.dynamics.features(state)),
-            )
+            rewards = in_branches(rewards_of, actions, noise, ahead)
             return tf.reshape(tf.reduce_sum(rewards, 1), [B, N])
 
         return objective

@@ -139,15 +139,15 @@ class RSSM(tf.keras.layers.Layer):
             state: Where the prediction starts, [B, .].
             read: What to keep of the predicted states, e.g. a reward.
         """
-        from_stoch, from_action = cell.split(self.inputs[0], self.stoch_size)
         _, gru = self.gru.split()
-        inputs = (from_action(action),)
-        if noise is not None:
-            inputs += (noise,)
+        inputs = (action,) if noise is None else (action, noise)
 
         def step(previous: State, inputs: tuple) -> State:
-            action_part, *eps = inputs
-            x = self._input(from_stoch(previous.stoch) + action_part)
+            action, *eps = inputs
+            # Joining the small inputs is cheaper than adding wide shares.
+            x = self._input(
+                self.inputs[0](tf.concat([previous.stoch, action], -1))
+            )
             deter = gru(x, previous.deter)
             return self._prior(
                 deter if self._future_rnn else x, deter, eps[0] if eps else None

@@ -12,6 +12,7 @@ from planet_tf.models import cell
 from planet_tf.models.overshooting import overshoot
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+from planet_tf.tools.devices import in_branches
 from planet_tf.tools.preprocess import draw_noise, postprocess, preprocess
 
 Metrics = dict[str, tf.Tensor]
@@ -178,7 +179,7 @@ class WorldModel(tf.keras.layers.Layer):
             The loss, and scalars by name: log-probabilities `image` and
             `reward`, `divergence` after free nats, `kl` before.
         """
-        return self._total(*self.objectives(batch, noise))
+        return self._total(*in_branches(self.objectives, batch, noise))
 
     def _total(
         self, steps: dict[str, tf.Tensor], prior: Any, post: Any
@@ -273,7 +274,7 @@ class WorldModel(tf.keras.layers.Layer):
         """
         B, T = batch["image"].shape[:2]
         noise = self.draw_noise(seed, B, T)
-        steps, prior, post = self.objectives(batch, noise)
+        steps, prior, post = in_branches(self.objectives, batch, noise)
         seen = tf.nest.map_structure(lambda x: x[:, :context], post)
         imagined = self.dynamics.imagine(
             batch["action"][:, context:],
