@@ -1,6 +1,7 @@
 """Using a trained agent from Python."""
 
 import dataclasses
+import pathlib
 import re
 
 import numpy as np
@@ -23,11 +24,19 @@ def _images(batch, seed=0):
     return rng.integers(0, 256, [batch, 64, 64, 3], np.uint8)
 
 
-def test_five_lines(folder):
-    RUN, image = folder, _images(1)[0]  # noqa: N806  As users read it.
-    agent = planet_tf.load(RUN)
-    agent.reset()
-    action = agent.act(image)
+def test_five_lines(folder, monkeypatch):
+    """The README's example as it stands there, on the run that it names."""
+    text = pathlib.Path(__file__).parents[1].joinpath("README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(snippet.splitlines()) <= 5
+    (named,) = re.findall(r'load\("~/(.+)"\)', snippet)
+    run = folder.parent / "home" / named
+    run.parent.mkdir(parents=True)
+    run.symlink_to(folder)
+    monkeypatch.setenv("HOME", str(folder.parent / "home"))
+    variables = {"image": _images(1)[0]}
+    exec(snippet, variables)
+    action = variables["action"]
     assert action.shape == (2,) and action.dtype == np.float32
     assert np.abs(action).max() <= 1
 
