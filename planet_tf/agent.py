@@ -92,14 +92,10 @@ def load(
     **planner: int,
 ) -> Agent:
     """See `planet_tf.load`; `record` as for `Agent`."""
-    while True:
-        run = run_folder.find(logdir, checkpoint)
+
+    def make(run: Run) -> Agent:
         config = dataclasses.replace(run.config, **planner)
         configs.validate(config)
-        try:
-            return Agent(run._replace(config=config), record)
-        except ValueError:
-            # A run that is going on deletes its older checkpoints.
-            gone = not run.checkpoint.with_suffix(".index").exists()
-            if checkpoint is not None or not gone:
-                raise
+        return Agent(run._replace(config=config), record)
+
+    return run_folder.use(make, logdir, checkpoint)

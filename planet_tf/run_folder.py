@@ -7,13 +7,16 @@ read.
 import pathlib
 import zipfile
 import zlib
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.tools.files import checkpoints
+
+Result = TypeVar("Result")
 
 
 class Run(NamedTuple):
@@ -71,6 +74,36 @@ def find(
         )
     updates = int(updates)
     return Run(logdir, config, updates, found[updates], *_sizes(logdir))
+
+
+def use(
+    function: Callable[[Run], Result],
+    logdir: str | pathlib.Path,
+    checkpoint: int | str | None = None,
+) -> Result:
+    """Calls a function that reads the checkpoint of a run.
+
+    A run that is going on deletes older checkpoints. If that happens to this
+    one before it is read, the function is called again with the one that has
+    taken its place; a checkpoint that was named by its updates has none.
+
+    Args:
+        function: Raises ValueError if it cannot read the checkpoint.
+        logdir: This and `checkpoint` as for `find`.
+        checkpoint: The same.
+
+    Raises:
+        OSError: As `find`.
+        ValueError: As `find`, or from the function.
+    """
+    while True:
+        run = find(logdir, checkpoint)
+        try:
+            return function(run)
+        except ValueError:
+            gone = not run.checkpoint.with_suffix(".index").exists()
+            if checkpoint not in (None, "best") or not gone:
+                raise
 
 
 def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:

@@ -24,14 +24,10 @@ _LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
 def main(argv: list[str]) -> None:
     """Writes the videos, and says where they are."""
     values = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
-        run = run_folder.find(values.logdir, values.checkpoint)
+
+    def show(run: run_folder.Run):
         out = pathlib.Path(values.out or run.logdir / "predictions")
-        files = write(
+        return run, write(
             run,
             out.expanduser(),
             values.sequences,
@@ -39,6 +35,13 @@ def main(argv: list[str]) -> None:
             values.scale,
             values.fps,
         )
+
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        if not values.logdir:
+            raise ValueError("Name the folder of a run: --logdir=RUN")
+        run, files = run_folder.use(show, values.logdir, values.checkpoint)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

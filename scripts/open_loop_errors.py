@@ -23,14 +23,17 @@ _PREFIX, _SUFFIX = "open_loop/", "_by_step"
 def main(argv: list[str]) -> None:
     """Prints the table, writes the files, and says where they are."""
     values = flags.FLAGS
+
+    def show(run: run_folder.Run):
+        out = pathlib.Path(values.out or run.logdir / "predictions")
+        return run, write(run, out.expanduser(), values.sequences, values.seed)
+
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        run = run_folder.find(values.logdir, values.checkpoint)
-        out = pathlib.Path(values.out or run.logdir / "predictions")
-        files = write(run, out.expanduser(), values.sequences, values.seed)
+        run, files = run_folder.use(show, values.logdir, values.checkpoint)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

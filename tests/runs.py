@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from planet_tf import build, config
+from planet_tf import build, config, run_folder
 from planet_tf.tools.replay import Replay
 from planet_tf.training.checkpoint import Checkpoint, Position
 from planet_tf.training.learner import Learner
@@ -47,3 +47,22 @@ def episode(logdir, task="cup_catch", rows=5):
         "position": np.zeros([rows, 5], np.float32),
     }
     return Replay(logdir / "train_episodes").add(arrays, task)
+
+
+def delete_meanwhile(monkeypatch, logdir):
+    """Lets `run_folder.find` first name a checkpoint that is gone by then.
+
+    Returns:
+        A list that grows by every `Run` that is found.
+    """
+    find, found = run_folder.find, []
+
+    def late(*args):
+        run = find(*args)
+        if not found:
+            run = run._replace(checkpoint=logdir / "checkpoints" / "ckpt-5")
+        found.append(run)
+        return run
+
+    monkeypatch.setattr(run_folder, "find", late)
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import planet_tf
-from planet_tf import build, run_folder
+from planet_tf import build
 from tests import runs
 
 
@@ -104,15 +104,6 @@ def test_bad_images_are_refused(folder, image, message):
 
 def test_a_run_may_delete_the_newest_checkpoint_meanwhile(folder, monkeypatch):
     """Training keeps two; what was newest is gone two episodes later."""
-    find, found = run_folder.find, []
-
-    def late(*args):
-        run = find(*args)
-        if not found:
-            run = run._replace(checkpoint=folder / "checkpoints" / "ckpt-5")
-        found.append(run)
-        return run
-
-    monkeypatch.setattr(run_folder, "find", late)
+    found = runs.delete_meanwhile(monkeypatch, folder)
     assert planet_tf.load(folder).run.updates == 7
     assert len(found) == 2

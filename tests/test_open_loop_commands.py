@@ -5,10 +5,12 @@ import dataclasses
 import io
 import subprocess
 import sys
+import types
 
 import av
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from planet_tf import run_folder
@@ -112,6 +114,20 @@ def test_run_without_long_episodes(tmp_path):
     runs.make(tmp_path, updates=[1])
     with pytest.raises(ValueError, match="lacks held-out episodes"):
         create_video.write(run_folder.find(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("command", [create_video, open_loop_errors])
+def test_a_run_may_delete_the_newest_checkpoint_meanwhile(
+    folder, tmp_path, monkeypatch, capsys, command
+):
+    """Videos of a run that is going on show what is newest by then."""
+    found = runs.delete_meanwhile(monkeypatch, folder)
+    values = {"logdir": folder, "checkpoint": None, "out": tmp_path}
+    values |= {"sequences": 2, "seed": 0, "scale": 1, "fps": 10}
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    command.main(["x"])
+    assert "after update 7: " in capsys.readouterr().out
+    assert len(found) == 2 and len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["create_video", "open_loop_errors"])
