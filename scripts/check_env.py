@@ -10,18 +10,16 @@ episode is played to its end, and some are begun; one line for each problem.
 The exit status is 0 if all is well, 1 if not, and 2 if it cannot be made.
 """
 
-import argparse
 import sys
 
 from planet_tf.control.check_env import SLOW, check_env
 from planet_tf.control.environments import make_environment
+from scripts.command_line import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Checks the world of a task and returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("task", metavar="TASK", help="as for --task")
     parser.add_argument(
         "--action_repeat", type=int, help="replaces the task's own"

@@ -18,7 +18,6 @@ rows where those belong to different variables. The exit status is 0 only when
 every array is accounted for and within its tolerance.
 """
 
-import argparse
 import functools
 import importlib
 import json
@@ -29,6 +28,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from scripts.command_line import Parser
 from scripts.parity.report import Check, Parity
 
 # Files of the folder, and the functions that compare their arrays. As text,
@@ -66,9 +66,7 @@ def section(file: str) -> Callable[[Parity], None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs all comparisons, prints them and returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("directory", metavar="DIR", help="the golden arrays")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead"

@@ -13,13 +13,14 @@ and presets. Writes to DIR:
     hours.png       return against time
 """
 
-import argparse
 import csv
 import io
 import pathlib
 import sys
 
-# Videos are most of a report; beyond this they are left out, the last first.
+from scripts.command_line import Parser
+
+# Videos are most of a report; what comes beyond this is left out.
 _MAX_VIDEO_BYTES = 50e6
 
 
@@ -41,18 +42,24 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
     from scripts.comparison import figures, page, published, runs, tables
 
     references = published.read()
-    results, problems, videos = [], [], []
+    results, problems, videos, size = [], [], [], 0
     for folder in folders:
         found, lines = runs.read(folder)
         results += found
         problems += lines
-        videos += [
-            (path, f"{folder}: {path.stem}") for path in runs.videos(folder)
-        ]
+        for path in runs.videos(folder):
+            try:
+                video = path.read_bytes()
+            except OSError as error:  # A run that is going on deletes its own.
+                problems.append(f"{path}: skipped, {error.strerror}")
+                continue
+            size += len(video)
+            if size > _MAX_VIDEO_BYTES:
+                problems.append(f"left out of the report: {path}")
+            else:
+                videos.append((video, f"{folder}: {path.stem}"))
     groups, tasks = tables.group(results), tables.tasks_of(results)
     problems += _repeated_seeds(groups)
-    while sum(path.stat().st_size for path, _ in videos) > _MAX_VIDEO_BYTES:
-        problems.append(f"left out of the report: {videos.pop()[0]}")
 
     run_tasks = [t for t in tasks if any(t in g for g in groups.values())]
     plots.save(figures.over_steps(groups, tasks, references), out / "steps.png")
@@ -101,9 +108,7 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes a report and returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "runs", metavar="RUNS", nargs="+", type=pathlib.Path, help="runs"
     )

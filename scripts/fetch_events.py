@@ -10,7 +10,6 @@ as at the last time are skipped (DIR/fetched.json says which), so that the same
 command again fetches what is new.
 """
 
-import argparse
 import csv
 import fnmatch
 import glob
@@ -22,6 +21,8 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
+
+from scripts.command_line import Parser
 
 # A tag's points: (wall_time, step, value).
 Points = dict[str, list[tuple[float, int, float]]]
@@ -162,9 +163,7 @@ def fetch(
 
 def main(arguments: list[str] | None = None) -> int:
     """Fetches what is new and returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--logdirs", metavar="GLOB", required=True, help="folders of runs"
     )

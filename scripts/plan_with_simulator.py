@@ -32,6 +32,7 @@ from planet_tf.control.simulator import Simulator
 from planet_tf.control.tasks import EPISODE_FRAMES, get_task
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.seeding import fold, fold_int
+from scripts.command_line import Parser
 
 # Paper, table 1, "CEM + true simulator": the defaults below, no learning.
 PAPER = {
@@ -181,8 +182,30 @@ def report(
     }
 
 
+def check_header(path: pathlib.Path, columns: list[str]) -> None:
+    """Makes sure that rows of these columns fit into a CSV file.
+
+    Raises:
+        ValueError: The file has other columns.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open(newline="", errors="replace") as file:
+        found = next(csv.reader(file), [])
+    if found != columns:
+        raise ValueError(
+            f"--csv={path}: has other columns ({', '.join(found)[:200]}) than "
+            f"this command writes ({', '.join(columns)}). Name another file."
+        )
+
+
 def append_row(path: pathlib.Path, row: dict[str, object]) -> None:
-    """Adds a row to a CSV file, with a header where it is new."""
+    """Adds a row to a CSV file, with a header where it is new.
+
+    Raises:
+        ValueError: As `check_header`.
+    """
+    check_header(path, list(row))
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, row)
         if not file.tell():
@@ -197,11 +220,6 @@ def append_row(path: pathlib.Path, row: dict[str, object]) -> None:
         )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        self.exit(2, f"{message}\n")
-
-
 def _at_least(lowest: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if (value := int(text)) < lowest:
@@ -213,11 +231,10 @@ def _at_least(lowest: int) -> Callable[[str], int]:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m scripts.plan_with_simulator",
         description="Plans with the true physics instead of a learned model.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     add = functools.partial(parser.add_argument, type=_at_least(1))
     default = Budget()
@@ -259,8 +276,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         try:  # Better now than after hours of planning.
             args.csv.parent.mkdir(parents=True, exist_ok=True)
             args.csv.open("a").close()
+            columns = report(args.task, Budget(), [Episode(0, 0.0, 0.0)])
+            check_header(args.csv, [*columns, "command"])
         except OSError as error:
             parser.error(f"--csv={args.csv}: {error.strerror}")
+        except ValueError as error:
+            parser.error(str(error))
     return args
 
 
@@ -304,7 +325,11 @@ def main(argv: list[str]) -> int:
         )
     if args.csv:
         command = f"python -m scripts.plan_with_simulator {shlex.join(argv)}"
-        append_row(args.csv, {**row, "command": command})
+        try:
+            append_row(args.csv, {**row, "command": command})
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
         say(f"Row added to {args.csv}")
     if args.json:
         print(json.dumps(row))

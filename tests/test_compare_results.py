@@ -29,6 +29,7 @@ def report(tmp_path_factory):
     first = make_run(runs / "first", [10.0, 300, 450])
     video = gif.encode_gif(np.zeros([3, 8, 8, 3], np.uint8), 20)
     (first / "test_open_loop.gif").write_bytes(video)
+    (first / "gone.gif").symlink_to("nowhere")
     with (first / "metrics.jsonl").open("a") as file:
         file.write('{"updates": 400, "env_st')
     copy = make_run(runs / "copy", [20.0, 400])
@@ -116,11 +117,28 @@ def test_folder_without_a_run(tmp_path, capsys, case):
     assert not out.exists()
 
 
+def test_video_that_a_run_deletes_meanwhile(report):
+    """Runs keep ten; the others are in the report nevertheless."""
+    text = (report / "report.html").read_text()
+    assert "first/gone.gif: skipped, No such file" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "RUNS, --out"), (["run", "--out=x", "--ot=y"], "--ot=y")],
+)
+def test_bad_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        compare_results.main(arguments)
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_page_holds_its_pictures(tmp_path):
     """No reference leads out of the file, whatever a run is called."""
-    path = tmp_path / "x.gif"
-    path.write_bytes(gif.encode_gif(np.zeros([2, 4, 4, 3], np.uint8), 20))
+    video = gif.encode_gif(np.zeros([2, 4, 4, 3], np.uint8), 20)
     table = Table("t", "T", ("a",), [(1,)], "")
-    text = page.render("t", "i", [table], [], [(path, '"><script>')], ["p"])
+    text = page.render("t", "i", [table], [], [(video, '"><script>')], ["p"])
     assert 'src="data:image/gif;base64,R0lGODlh' in text
     assert "<script>" not in text and "http" not in text

@@ -116,8 +116,8 @@ def evaluate(folder, checkpoint, returns, **planner):
 
 
 def test_newest_evaluation_replaces_tests(tmp_path):
-    """10 episodes of one agent say more than 5 of several."""
-    folder = make_run(tmp_path / "r", [0.0] * 12)
+    """Several episodes of one agent say more than 5 of several."""
+    folder = make_run(tmp_path / "r", [0.0] * 10)
     evaluate(folder, 200, [5.0])
     evaluate(folder, 1000, [10.0, 20, 60], planner_overrides={})
     other = {"planner_horizon": 13}  # Not this agent.
@@ -126,7 +126,17 @@ def test_newest_evaluation_replaces_tests(tmp_path):
     assert (result.final, result.episodes) == (30, 3)
     assert result.source == "evaluation at update 1,000"
     assert result.trained_steps == 100_000
-    assert len(result.returns) == 12
+    assert len(result.returns) == 10
+
+
+def test_later_tests_outrank_an_early_evaluation(tmp_path):
+    """What a run had learned half-way is not what it has come to."""
+    folder = make_run(tmp_path / "r", [0.0] * 7 + [500.0] * 5)
+    evaluate(folder, 600, [3.0])
+    (result,) = read(folder)
+    assert (result.final, result.episodes) == (500, 5)
+    assert result.source == "tests up to update 1,200"
+    assert result.trained_steps == 120_000
 
 
 def test_damaged_evaluation_is_named(tmp_path):
@@ -134,7 +144,10 @@ def test_damaged_evaluation_is_named(tmp_path):
     path = evaluate(folder, 100, [5.0])
     path.write_text(path.read_text()[:-9])
     (result,), problems = runs.read(folder)
-    assert (result.final, result.source) == (7, "tests while training")
+    assert (result.final, result.source) == (
+        7,
+        "tests up to update 100",
+    )
     assert len(problems) == 1 and str(path) in problems[0]
 
 
@@ -168,6 +181,25 @@ def test_agents_are_told_apart_by_what_differs(tmp_path):
     assert changed == "default, batch_shape=16x25, model=ssm, mean_only=true"
     # Older runs lack parameters, and have some that are gone.
     assert runs.agent_name({"precision": "float32"}) == "default"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1,2,3\n1,two,3\n", "row 3, column env_steps: 'two' is not a number"),
+        (b"1,,3\n", "row 2: no value for env_steps"),
+        (b"1,2,3,4\n", "row 2: more cells than in the header"),
+        (b"1,2,\xff\n", "is damaged"),
+    ],
+)
+def test_damaged_metrics_csv_is_named(tmp_path, content, message):
+    """In one line that says where to look."""
+    folder = make_run(tmp_path / "r", [])
+    (folder / "metrics.jsonl").unlink()
+    path = folder / "metrics.csv"
+    path.write_bytes(b"updates,env_steps,x\n" + content)
+    with pytest.raises(ValueError, match=f"^{path}.*{message}[^\n]*$"):
+        runs.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -344,9 +376,19 @@ def test_published_file_holds_the_papers_table():
 def test_damaged_published_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="published.csv cannot be read"):
         published.read(tmp_path)
-    (tmp_path / "published.csv").write_text("method,task\nA3C,cup_catch\n")
-    with pytest.raises(ValueError, match="published.csv is damaged"):
-        published.read(tmp_path)
+    path = tmp_path / "published.csv"
+    header = "method,task,env_steps,return_mean\n"
+    for content, message in (
+        ("method,task\nA3C,cup_catch\n", ", row 2: no value for env_steps"),
+        (header + "A3C,cup_catch,1e8,\n", ", row 2: no value for return_mean"),
+        (
+            header + "A3C,cup_catch,1e8,5\nA3C,cup_catch,1e8,five\n",
+            ", row 3, column return_mean: 'five' is not a number",
+        ),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"published.csv{message}"):
+            published.read(tmp_path)
 
 
 def test_table_in_three_formats():

@@ -128,6 +128,27 @@ def test_bad_arguments(argument, message, capsys):
     assert re.search(message, line)
 
 
+def test_rows_need_the_columns_of_their_file(capsys, tmp_path):
+    """Before hours of planning, too; the file stays as it is."""
+    path = tmp_path / "rows.csv"
+    path.write_text("task,mean\ncup_catch,900\n")
+    before = path.read_bytes()
+    with pytest.raises(SystemExit) as error:
+        main([f"--csv={path}"])
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--csv={path}: has other columns (task, mean)" in line
+    with pytest.raises(ValueError, match="other columns"):
+        append_row(path, {"mean": 900, "task": "cup_catch"})
+    assert path.read_bytes() == before
+    append_row(path, {"task": "walker_walk", "mean": 990})
+    assert path.read_text().split() == [
+        "task,mean",
+        "cup_catch,900",
+        "walker_walk,990",
+    ]
+
+
 def test_bad_task_from_the_command_line():
     """Before TensorFlow and the simulator are loaded."""
     code = "import sys; sys.argv[1:] = ['--task=x']; import runpy\n"

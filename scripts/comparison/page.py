@@ -58,7 +58,7 @@ def render(
     introduction: str,
     tables: Sequence[Table],
     plots: Sequence[tuple[pathlib.Path, str]],
-    videos: Sequence[tuple[pathlib.Path, str]],
+    videos: Sequence[tuple[bytes, str]],
     problems: Sequence[str],
 ) -> str:
     """Puts the page together.
@@ -68,7 +68,7 @@ def render(
         introduction: What the page shows.
         tables: In their order; the first stands above the plots.
         plots: PNG files and their captions.
-        videos: GIF files and their captions.
+        videos: The content of GIF files, and their captions.
         problems: What could not be used.
     """
     parts = [f"<p>{html.escape(introduction)}</p>", tables[0].html()]
@@ -77,7 +77,7 @@ def render(
     parts += [picture(p.read_bytes(), "png", text) for p, text in plots]
     parts += [table.html() for table in tables[1:]]
     parts.append("<h2>Videos</h2>")
-    parts += [picture(p.read_bytes(), "gif", text) for p, text in videos]
+    parts += [picture(data, "gif", text) for data, text in videos]
     if not videos:
         parts.append("<p>None of the runs has any.</p>")
     return _PAGE.format(title=html.escape(title), body="\n".join(parts))

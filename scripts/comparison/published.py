@@ -1,11 +1,11 @@
 """Results of other agents; sources and caveats are in results/README.md."""
 
-import csv
 import dataclasses
 import math
 import pathlib
 from collections.abc import Iterable
 
+from scripts.comparison import cells
 from scripts.comparison.runs import canonical_task
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "results"
@@ -58,14 +58,10 @@ def read(folder: pathlib.Path = FOLDER) -> list[Reference]:
     Raises:
         ValueError: One of them is missing or damaged; names the file.
     """
-    points = _rows(
-        folder / "published.csv",
-        lambda row: (row["method"], row["return_mean"]),
-    )
+    points = _rows(folder / "published.csv", "method", "return_mean")
     # The other curves in the file are single seeds of a port.
     curves = _rows(
-        folder / "planet_curves_digitised.csv",
-        lambda row: (row["source"], row["return_approx"]),
+        folder / "planet_curves_digitised.csv", "source", "return_approx"
     )
     return _references(points, is_curve=False) + _references(
         (
@@ -85,22 +81,15 @@ def find(
     return next(found, None)
 
 
-def _rows(path: pathlib.Path, pick) -> list[tuple[str, str, float, float]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                (
-                    pick(row)[0],
-                    canonical_task(row["task"]),
-                    float(row["env_steps"]),
-                    float(pick(row)[1]),
-                )
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}).") from error
+def _rows(
+    path: pathlib.Path, method: str, value: str
+) -> list[tuple[str, str, float, float]]:
+    """Method, task, steps and return; `method` and `value` name columns."""
+    numbers = ("env_steps", value)
+    return [
+        (row[method], canonical_task(row["task"]), *map(row.get, numbers))
+        for row in cells.read(path, (method, "task", *numbers), numbers)
+    ]
 
 
 def _references(

@@ -5,7 +5,6 @@ or metrics.csv with the same names as columns. Videos and the JSON of
 `planet_tf.evaluate` are used where they are there.
 """
 
-import csv
 import dataclasses
 import functools
 import json
@@ -19,9 +18,10 @@ import yaml
 
 from planet_tf import config as configs
 from planet_tf.control.tasks import TASKS
+from scripts.comparison import cells
 
 LAST_TESTS = 5
-"""Test episodes whose mean is a run's return until it is evaluated."""
+"""Test episodes whose mean is a run's return, unless it was evaluated since."""
 
 # They tell the runs of one agent apart, or say how long they are.
 _NOT_SETTINGS = {"tasks", "seed", "max_steps"}
@@ -163,11 +163,7 @@ def _read_points(folder: pathlib.Path) -> tuple[list[dict], list[str]]:
     if not path.exists():
         if not table.exists():
             return [], [f"{folder}: no points yet (no metrics.jsonl)"]
-        with table.open(newline="", encoding="utf-8") as file:
-            return [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ], []
+        return cells.read(table, ("updates", "env_steps")), []
     points, damaged = [], []
     lines = path.read_text("utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
@@ -224,11 +220,14 @@ def _result(
     episodes = len(returns[-LAST_TESTS:])
     if tests:
         final = returns[-LAST_TESTS:].mean()
-        source, steps = "tests while training", tests[-1]["env_steps"]
+        source = f"tests up to update {tests[-1]['updates']:,.0f}"
+        steps = tests[-1]["env_steps"]
     for evaluation in evaluations:
         if task not in evaluation["tasks"]:
             continue
         found, at = evaluation["tasks"][task], evaluation["checkpoint"]
+        if tests and at < tests[-1]["updates"]:
+            continue  # Of an agent that has learned more since.
         final, episodes = found["return"]["mean"], len(found["episodes"])
         source = f"evaluation at update {at:,}"
         before = [p["env_steps"] for p in points if p["updates"] <= at]

@@ -77,11 +77,11 @@ def _runs(results: Sequence[Result]) -> Table:
         note=(
             "Agent: the closest preset, with the values that differ from it. "
             "Return: the mean of the noise-free episodes counted beside it; "
-            f"the last {LAST_TESTS} tests while training, or an evaluation "
-            "where there is one. Environment steps: simulator steps in the "
-            "training data (decisions times action repeat) when the newest of "
-            "these episodes was played; of all tasks together where an agent "
-            "learns several."
+            f"of an evaluation, or of the last {LAST_TESTS} tests while "
+            "training if the newest of them is of a later update. Environment "
+            "steps: simulator steps in the training data (decisions times "
+            "action repeat) when the newest of these episodes was played; of "
+            "all tasks together where an agent learns several."
         ),
         formats={"hours": ".2f", "return": ".1f", "seed": "d"},
     )
