@@ -90,7 +90,9 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
             "Noise-free test episodes during training. Thick: median over "
             "seeds, where all have come so far; shaded: from the lower to the "
             "upper quartile; thin: single seeds, as many for each agent as its "
-            "panel says. Horizontal lines: final returns of published agents.",
+            "panel says. Black and gray: published; points at 100,000, 500,000 "
+            "and 1,000,000 steps (Dreamer: 5,000 later) stand side by side. "
+            "Horizontal lines: final returns.",
         ),
         (
             out / "hours.png",

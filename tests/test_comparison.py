@@ -5,12 +5,14 @@ import json
 import math
 import pathlib
 
+import matplotlib.colors
 import numpy as np
 import pytest
 
 from planet_tf import config as configs
 from planet_tf import evaluation_report
 from scripts.comparison import (
+    figures,
     published,
     runs,
     statistics,
@@ -416,6 +418,33 @@ def test_multi_task_run_is_called_so(tmp_path):
     assert (first.task, first.final) == ("cup_catch", 10)
     assert second.task == "walker_walk"
     assert math.isnan(second.final)
+
+
+def test_nothing_published_looks_like_a_run_or_hides_another(tmp_path):
+    """Colors belong to runs; markers at one number of steps stand apart."""
+    changes = [{}, *({"model_size": size} for size in range(8, 13))]
+    folders = [
+        make_run(tmp_path / str(i), [10.0, 20], **change)
+        for i, change in enumerate(changes)
+    ]
+    groups = tables.group(read(*folders))
+    references = [
+        published.Reference(method, "cup_catch", (1e5,), (500.0,), False)
+        for method in (published.PLANET, *published.LATER)
+    ]
+    fig = figures.over_steps(groups, ["cup_catch"], references)
+    (ax,) = fig.axes
+    ours = [x for x in ax.lines if x.get_label().startswith("planet_tf")]
+    others = [x for x in ax.lines if x not in ours]
+    assert len(ours) == 6 and len(others) == 5
+    assert len({line.get_color() for line in ours}) == 6
+    for line in others:
+        red, green, blue = matplotlib.colors.to_rgb(line.get_color())
+        assert red == green == blue
+    pixels = [x.get_transform().transform(x.get_xydata())[0] for x in others]
+    apart = np.diff(np.sort(np.array(pixels)[:, 0])) * 72 / fig.dpi
+    assert apart.min() > others[0].get_markersize()
+    assert np.ptp(np.array(pixels)[:, 1]) < 1e-6
 
 
 def test_published_run_is_read():

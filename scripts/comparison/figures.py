@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import offset_copy
 
 from planet_tf.tools import plots
 from scripts.comparison import published, statistics
@@ -14,20 +15,27 @@ from scripts.comparison.runs import Result
 from scripts.comparison.tables import Groups
 
 _COLUMNS = 3  # Panels side by side.
-_RUN_COLORS = (plots.BLUE, plots.RED, plots.GREEN, plots.PURPLE)
-# Agents that were published at single points: color and marker.
-_LATER = dict(
-    zip(
-        published.LATER,
-        (
-            (plots.ORANGE, "^"),
-            (plots.SKY, "s"),
-            (plots.PURPLE, "D"),
-            (plots.GREEN, "v"),
-        ),
-        strict=True,
-    )
+# Runs alone have colors; what was published is black and gray.
+_RUN_COLORS = (
+    plots.BLUE,
+    plots.RED,
+    plots.GREEN,
+    plots.PURPLE,
+    plots.ORANGE,
+    plots.SKY,
 )
+# Agents that were published at the same few numbers of steps: marker, and how
+# many points (1/72 inch) it is moved aside, as they would hide each other.
+_MARKERS = {
+    published.PLANET: ("o", 0),
+    **dict(
+        zip(
+            published.LATER,
+            (("^", -14), ("s", -7), ("D", 7), ("v", 14)),
+            strict=True,
+        )
+    ),
+}
 # Agents that were published after 100 million steps, far off the axis.
 _FAR = {"A3C": ":", "D4PG": "-."}
 _FIRST_STEP = 10_000  # Of the logarithmic axis, unless a run has earlier ones.
@@ -145,16 +153,16 @@ def _draw_references(
             linewidth=1,
             label=curve.method,
         )
-    for method, (color, marker) in {
-        published.PLANET: (plots.BLACK, "o"),
-        **_LATER,
-    }.items():
+    for method, (marker, aside) in _MARKERS.items():
         points = published.find(references, method, task)
         if points:
             ax.plot(
                 points.env_steps,
                 points.returns,
-                color=color,
+                transform=offset_copy(
+                    ax.transData, ax.figure, aside, units="points"
+                ),
+                color=plots.GRAY if aside else plots.BLACK,
                 marker=marker,
                 linestyle="none",
                 markersize=5,
