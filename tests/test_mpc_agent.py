@@ -130,6 +130,10 @@ def test_rows_do_not_mix(agent):
         np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
 
 
+def _correlation(a, b):
+    return np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]
+
+
 def test_record_of_decisions():
     """Says what was predicted, and changes no action."""
     model = build.world_model(TINY, 2)
@@ -144,13 +148,20 @@ def test_record_of_decisions():
     predicted, search = agent.records[1]
     assert predicted.shape == (3,)
     assert search.elite_return.shape == (2, 3)
-    # By hand: 16 futures of the same plan, from this row's belief.
-    noise = agent.draw_noise(agent._seed + tf.constant([1, 0]), 3)
+    # By hand: 16 futures of the same plan, from this row's belief, with noise
+    # that chose none of the elites.
+    seed = agent._seed + tf.constant([1, 0])
+    noise = agent.draw_noise(seed, 3)
+    searched = silent.draw_noise(seed, 3).latent
+    np.testing.assert_array_equal(noise.latent[:2], searched)
+    assert noise.latent.shape[0] == 3
+    for latent in searched:
+        assert abs(_correlation(latent, noise.latent[2])) < 0.1
     objective = agent.predicted_return(agent._state, noise.latent)
     plan = cross_entropy_method(objective, noise.plan, elites=4)
     row = tf.nest.map_structure(lambda x: x[1:2], agent._state)
     futures = agent.predicted_return(row, noise.latent[:, 1:2])(
-        tf.repeat(plan[1:2, None], 16, 1), 1
+        tf.repeat(plan[1:2, None], 16, 1), 2
     )
     np.testing.assert_allclose(predicted[1], np.mean(futures), atol=1e-4)
     agent.reset(3, seed=4)

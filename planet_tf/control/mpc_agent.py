@@ -22,7 +22,7 @@ class PolicyNoise(NamedTuple):
     image: tf.Tensor | None  # [B, 64, 64, 3] uniform in [0, 1)
     post: tf.Tensor | None  # [B, S] standard normal, like all that follow
     plan: tf.Tensor  # [I, B, N, H, A]
-    latent: tf.Tensor | None  # [I, B, N, H, S]
+    latent: tf.Tensor | None  # [I, B, N, H, S]; I + 1 for agents that record
     explore: tf.Tensor  # [B, A]
 
 
@@ -126,11 +126,17 @@ class MPCAgent:
         plan = [self._iterations, batch, self._candidates, self._horizon]
         normal = tf.random.stateless_normal
         mean_only = self._model.mean_only
+        latent = None if mean_only else normal([*plan, stoch], seeds[3])
+        if self._record and not mean_only:
+            # Of a seed of its own, so that the plan is the same without it.
+            extra = tf.random.fold_in(seeds[3], self._iterations)
+            more = normal([1, *plan[1:], stoch], extra)
+            latent = tf.concat([latent, more], 0)
         return PolicyNoise(
             draw_noise([batch, *IMAGE_SHAPE], seeds[0]),
             None if mean_only else normal([batch, stoch], seeds[1]),
             normal([*plan, self._action_dim], seeds[2]),
-            None if mean_only else normal([*plan, stoch], seeds[3]),
+            latent,
             normal([batch, self._action_dim], seeds[4]),
         )
 
@@ -173,9 +179,10 @@ class MPCAgent:
         if self._record:
             plan, search = plan
             # An expectation, as the planner's own: over as many samples of
-            # the latent future as it has candidates.
+            # the latent future as it has candidates. New ones, as those of
+            # its iterations had a part in choosing the plan.
             same = tf.repeat(plan[:, None], self._candidates, 1)
-            returns = objective(same, tf.constant(self._iterations - 1))
+            returns = objective(same, tf.constant(self._iterations))
             record = [PlanRecord(tf.reduce_mean(returns, 1), search)]
         action = plan[:, 0] + action_noise * noise.explore
         return tf.clip_by_value(action, -1.0, 1.0), state, *record
