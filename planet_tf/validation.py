@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, get_task
+from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, cameras, get_task
 from planet_tf.tools import parameters
 from planet_tf.training.schedule import CONTEXT
 
@@ -37,6 +37,11 @@ def validate(config: "Config") -> None:
         if task.domain in SUITE:  # Only the world knows about others.
             repeat = config.action_repeat or task.action_repeat
             check_length(config, name, EPISODE_FRAMES // repeat)
+            _require(
+                config.camera_id < cameras(task),
+                f"--camera_id={config.camera_id}: {name} has only cameras 0 to "
+                f"{cameras(task) - 1}, and -1, the free one",
+            )
     _require(
         config.planner_topk <= config.planner_amount,
         f"--planner_topk={config.planner_topk}: must be at most "

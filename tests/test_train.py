@@ -159,6 +159,7 @@ def test_worlds_without_graphics(tmp_path):
         ("--task=gym:tests.fake_gym:FakeCounter-v0", "has only 11 rows"),
         ("--task=no_module:World", "No module named 'no_module'"),
         ("--task=tests.test_check_env:NoSpec", "`spec` has to be"),
+        ("--camera_id=2", "--camera_id=2: cup_catch has only cameras 0 to 1"),
         ("--taks=cup_catch", "taks"),
         ("--planner_amuont=3", "planner_amount"),
         ("--planner_topk=2000", "planner_amount"),

@@ -71,6 +71,22 @@ SUITE = {
     "walker": ("stand", "walk", "run"),
 }
 
+# Fixed cameras of dm_control's worlds that have others than two; a copy, too.
+_CAMERAS = {
+    "dog-fetch": 4,
+    "fish": 5,
+    "humanoid": 3,
+    "humanoid_CMU": 3,
+    "quadruped": 4,
+    "swimmer": 3,
+}
+
+
+def cameras(task: Task) -> int:
+    """How many fixed cameras a dm_control task has, numbered from 0."""
+    found = _CAMERAS.get(f"{task.domain}-{task.name}")
+    return found or _CAMERAS.get(task.domain, 2)
+
 
 def get_task(name: str) -> Task:
     """Finds a task by its name.
