@@ -337,6 +337,19 @@ IGNORED: dict[str, tuple[str, tuple | None]] = {
     "checkpoint_every": ("checkpoints are written more often here", None),
 }
 
+# Flags of the original's training command: what does their job here.
+_RUN_MANY = (
+    "One command trains one run. For several: python -m scripts.run_many "
+    "--folder=RUNS --num_runs=N -- python -m planet_tf.train "
+    "--seed={number} --logdir={folder}, and other flags."
+)
+REPLACED = {
+    "num_runs": _RUN_MANY,
+    "ping_every": _RUN_MANY,
+    "resume_runs": "The same command continues a run that was stopped; another "
+    "--logdir begins a new one.",
+}
+
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines `--config`, `--params`, `--task` and a flag per field."""
@@ -390,11 +403,14 @@ def parse_flags(arguments: list[str]) -> list[str]:
         known = flags.FLAGS.get_key_flags_for_module(arguments[0])
         known = sorted(flag.name for flag in known)
         name = error.flagname.removeprefix("no")
-        message = (
-            f"There is no flag --{error.flagname}"
-            f"{parameters.suggestion(name, known)} "
-            f"All flags: {', '.join(known)}"
-        )
+        message = f"There is no flag --{error.flagname}"
+        if name in REPLACED:
+            message += f". {REPLACED[name]}"
+        else:
+            message += (
+                f"{parameters.suggestion(name, known)} "
+                f"All flags: {', '.join(known)}"
+            )
     except flags.Error as error:
         message = " ".join(str(error).split())
     print(message, file=sys.stderr)
