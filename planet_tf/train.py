@@ -394,9 +394,12 @@ def _try_worlds(config: Config) -> None:
 def _locked(logdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second process out of the folder.
 
+    A run that is refused after all, by a `ConfigError`, leaves nothing behind.
+
     Raises:
         OSError: Another process is using it, or it is not writable.
     """
+    made = [x for x in (logdir, *logdir.parents) if not x.exists()]
     try:
         logdir.mkdir(parents=True, exist_ok=True)
         file = (logdir / ".lock").open("w")
@@ -413,7 +416,14 @@ def _locked(logdir: pathlib.Path) -> Iterator[None]:
                 f"Another process is training in {logdir}. Wait for it, stop "
                 "it, or use another --logdir."
             ) from error
-        yield
+        try:
+            yield
+        except configs.ConfigError:
+            with contextlib.suppress(OSError):
+                (logdir / ".lock").unlink()
+                for folder in made:
+                    folder.rmdir()
+            raise
 
 
 def main(argv: list[str]) -> None:
@@ -427,10 +437,10 @@ def main(argv: list[str]) -> None:
         logdir = pathlib.Path(
             flags.FLAGS.logdir or _default_logdir(config)
         ).expanduser()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_locked(logdir))
-            prepare(config, logdir, flags.FLAGS.allow_config_change)
-            keep = stack.pop_all()  # The lock outlives these checks.
+        # Before the lock, which is the first file that is written.
+        prepare(config, logdir, flags.FLAGS.allow_config_change)
+        keep = contextlib.ExitStack()
+        keep.enter_context(_locked(logdir))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

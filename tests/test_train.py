@@ -161,6 +161,8 @@ def test_worlds_without_graphics(tmp_path):
         ("--task=tests.test_check_env:NoSpec", "`spec` has to be"),
         ("--camera_id=2", "--camera_id=2: cup_catch has only cameras 0 to 1"),
         ("--taks=cup_catch", "taks"),
+        ("--num_runs=3", "scripts.run_many --folder="),
+        ("--noresume_runs", "The same command continues a run"),
         ("--planner_amuont=3", "planner_amount"),
         ("--planner_topk=2000", "planner_amount"),
         ("--tasks=cup_cath", "cup_catch"),
@@ -209,6 +211,19 @@ def test_unusable_folders_are_refused(tmp_path):
     assert result.returncode == 2
     assert "Another process is training" in result.stderr
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_refused_run_leaves_nothing_behind(tmp_path):
+    """Found out before the lock, or in the worlds while it is held."""
+    config.save(config.Config(), tmp_path / "config.yaml")
+    result = _run(f"--logdir={tmp_path}", "--config=cpu")
+    assert result.returncode == 2
+    assert "holds a run with another config" in result.stderr
+    for folder in (tmp_path, tmp_path / "new" / "run"):
+        with pytest.raises(config.ConfigError), train._locked(folder):
+            assert (folder / ".lock").exists()
+            raise config.ConfigError
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_help_is_quick_and_lists_the_flags():
