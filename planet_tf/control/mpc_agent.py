@@ -123,19 +123,23 @@ class MPCAgent:
         """Noise for one decision: the same seed, the same noise."""
         seeds = tf.random.split(seed, 5)
         stoch = self._model.dynamics.stoch_size
-        plan = [self._iterations, batch, self._candidates, self._horizon]
+        shape = [batch, self._candidates, self._horizon]
         normal = tf.random.stateless_normal
-        mean_only = self._model.mean_only
-        latent = None if mean_only else normal([*plan, stoch], seeds[3])
-        if self._record and not mean_only:
-            # Of a seed of its own, so that the plan is the same without it.
-            extra = tf.random.fold_in(seeds[3], self._iterations)
-            more = normal([1, *plan[1:], stoch], extra)
-            latent = tf.concat([latent, more], 0)
+        post = latent = None
+        if not self._model.mean_only:
+            post = normal([batch, stoch], seeds[1])
+            # Each iteration's apart: cores draw side by side, and a recording
+            # agent can draw once more without changing the plan.
+            draws = self._iterations + self._record
+            latent = [
+                normal([*shape, stoch], tf.random.fold_in(seeds[3], i))
+                for i in range(draws)
+            ]
+            latent = tf.stack(latent) if latent else None
         return PolicyNoise(
             draw_noise([batch, *IMAGE_SHAPE], seeds[0]),
-            None if mean_only else normal([batch, stoch], seeds[1]),
-            normal([*plan, self._action_dim], seeds[2]),
+            post,
+            normal([self._iterations, *shape, self._action_dim], seeds[2]),
             latent,
             normal([batch, self._action_dim], seeds[4]),
         )
