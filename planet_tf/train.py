@@ -140,6 +140,40 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     agent, progress.played, collect.batch_size
                 )
 
+        def test(counters: dict[str, int]) -> tuple[dict, dict]:
+            """Scalars and curves of test episodes and held-out sequences."""
+            metrics, shown = {}, schedule.pictures_due(updates)
+            # Deviates from planet: every collector plays once, however many
+            # batches `test_steps` asks for.
+            for name in collects["test"]:
+                played = play("test", name)
+                metrics |= _returns(name, played)
+                if shown:
+                    pictures.log_episodes(log, counters, name, played)
+            with timers("evaluate"), memory_for("a test", "batch_shape"):
+                found = {
+                    task: holdout(
+                        model,
+                        test_replay.batches(
+                            updates,
+                            schedule.test_batches,
+                            config.batch_shape[0],
+                            min(TEST_LENGTH, *map(_rows, specs)),
+                            config.seed,
+                            keys,
+                            task,
+                        ),
+                        fold(config.seed, "holdout", updates),
+                    )
+                    for task in workers
+                }
+                scores, curves = merged(found)
+                if shown:
+                    pictures.log_predictions(log, counters, found)
+                if shown and config.histograms:
+                    pictures.log_histograms(log, counters, found, model)
+            return metrics | scores, curves
+
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
         dashboard.introduce(log, config, logdir.absolute().name)
@@ -208,37 +242,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
-                # Deviates from planet: every collector plays once, however
-                # many batches `test_steps` asks for.
-                shown = schedule.pictures_due(updates)
-                for name in collects["test"]:
-                    played = play("test", name)
-                    metrics |= _returns(name, played)
-                    if shown:
-                        pictures.log_episodes(log, counters, name, played)
-                with timers("evaluate"), memory_for("a test", "batch_shape"):
-                    found = {
-                        task: holdout(
-                            model,
-                            test_replay.batches(
-                                updates,
-                                schedule.test_batches,
-                                config.batch_shape[0],
-                                min(TEST_LENGTH, *map(_rows, specs)),
-                                config.seed,
-                                keys,
-                                task,
-                            ),
-                            fold(config.seed, "holdout", updates),
-                        )
-                        for task in workers
-                    }
-                    scores, curves = merged(found)
-                    metrics |= scores
-                    if shown:
-                        pictures.log_predictions(log, counters, found)
-                    if shown and config.histograms:
-                        pictures.log_histograms(log, counters, found, model)
+                scores, curves = test(counters)
+                metrics |= scores
 
             metrics |= timers.summary()
             metrics["time/total"] = first.seconds + time.time() - started
