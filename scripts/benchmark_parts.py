@@ -157,7 +157,7 @@ def parts(
 
     if "replay" in names:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        replay = Replay(folder)
+        replay = Replay(folder, on_disk=config.replay_storage == "disk")
         for _ in range(kept):
             replay.add(episode(world.spec.episode_length + 1), label(task))
         result["replay"] = Part(lambda: replay.sample(rng, *config.batch_shape))
