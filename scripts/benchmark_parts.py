@@ -207,8 +207,10 @@ def _model_parts(
 
         from planet_tf import build
         from planet_tf.control.planning import cross_entropy_method
+        from planet_tf.tools import devices
         from planet_tf.training.learner import Learner
 
+        devices.prepare()
     A = world.spec.action_dim
     model = build.world_model(config, A, world.spec.observations)
     agent = build.agent(config, model, A)
