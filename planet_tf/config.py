@@ -210,6 +210,11 @@ class Config:
         False,
         "Show in TensorBoard how weights, data and entropies are distributed.",
     )
+    replay_storage: str = param(
+        "memory",
+        "Where recorded frames wait for training; disk takes little memory.",
+        "memory | disk",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

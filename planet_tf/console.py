@@ -10,7 +10,7 @@ from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.workers import Worker
 from planet_tf.models.world_model import WorldModel
 from planet_tf.tools import flops
-from planet_tf.tools.replay import memory_when_full
+from planet_tf.tools.replay import size_when_full
 from planet_tf.training.schedule import Schedule
 
 _COLUMNS = {
@@ -49,10 +49,11 @@ def introduction(
     specs = [worker.spec for worker, *_ in workers.values()]
     played, held_out = totals.episodes(config)
     length = max(spec.episode_length for spec in specs)
+    where = {"memory": "in memory", "disk": "on disk"}[config.replay_storage]
     lines.append(
         f"Run: {schedule.total_updates:,} updates and {played:,} episodes, "
-        f"and {held_out:,} to test on; images in memory at its end: "
-        f"{memory_when_full(played + held_out, length) / 2**30:.2f} GiB"
+        f"and {held_out:,} to test on; images {where} at its end: "
+        f"{size_when_full(played + held_out, length) / 2**30:.2f} GiB"
     )
     if not gpus:
         action_dim = max(spec.action_dim for spec in specs)

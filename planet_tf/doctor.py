@@ -32,7 +32,7 @@ from planet_tf.hardware import (
     tensorflow,
     tested,
 )
-from planet_tf.tools.replay import memory_when_full
+from planet_tf.tools.replay import size_when_full
 
 PYTHONS = ((3, 11), (3, 14))  # TensorFlow has no builds for others.
 OPTIONAL = (
@@ -146,14 +146,15 @@ def memory(config: Config, free: float) -> Finding:
     """Whether the run of `config` fits into so many bytes."""
     batch, length = config.batch_shape
     need = _PROCESS + batch * length * _FRAME * config.conv_depth / 32
-    need += memory_when_full(_episodes(config), _decisions(config))
+    if config.replay_storage == "memory":
+        need += size_when_full(_episodes(config), _decisions(config))
     return _enough(
         "memory",
         config,
         need,
         free,
-        "End other programs, or lower --batch_shape or --max_steps (all "
-        "episodes stay in memory).",
+        "End other programs, give --replay_storage=disk, or lower "
+        "--batch_shape or --max_steps (all episodes are kept).",
     )
 
 
@@ -171,6 +172,8 @@ def disk(config: Config, folder: pathlib.Path) -> Finding:
     episodes = _episodes(config)
     tests = episodes * config.collect_every // config.train_steps
     need = episodes * _decisions(config) * _ON_DISK + tests * _VIDEOS
+    if config.replay_storage == "disk":
+        need += size_when_full(episodes, _decisions(config))
     return _enough(
         "disk",
         config,

@@ -107,7 +107,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         first = checkpoint.restore() or Position()
         updates, losses, best = first.updates, [*first.losses], first.best_score
         replay, test_replay = (
-            Replay(logdir / f"{split}_episodes", end, workers)
+            Replay(
+                logdir / f"{split}_episodes",
+                end,
+                workers,
+                on_disk=config.replay_storage == "disk",
+            )
             for split, end in (
                 ("train", first.train_episodes),
                 ("test", first.test_episodes),

@@ -1,187 +1,211 @@
 """Times the parts of a run beside what the hardware could do.
 
     python -m scripts.benchmark update act
-    python -m scripts.benchmark update act replay step --config=cpu --json
+    python -m scripts.benchmark --all --config=cpu --json
+    python -m scripts.benchmark update --batch=16 --length=50 --threads=2
 
-update  one gradient step on a batch in memory
-act     one decision of the agent: encode, filter, plan
-replay  one batch out of replay
-step    one decision in the world: physics and one frame
+update    one gradient step on a batch in memory
+plan      one search for a plan, from a state to the mean of its actions
+act       one decision of the agent: encode, filter, plan
+render    one frame, at both qualities
+simulate  one decision in the world: the action repeated, no frame
+replay    one batch out of replay
+episode   one episode: every decision planned, carried out and drawn
 
-Every repetition runs all parts once, and a large float32 matrix product whose
-rate is the limit: measured beside the parts, it shares the machine's state with
-them. Arithmetic is counted in `tools/flops.py`; `act` counts the plan alone.
+Takes every flag of a Config. Each repetition runs all parts once, one after
+another, and a large matrix product whose rate is the limit: measured beside
+the parts, it shares the machine's state with them. Arithmetic is counted in
+`tools/flops.py`; `act` and `episode` count their plans alone.
 """
 
 import contextlib
-import functools
+import dataclasses
 import json
+import os
 import statistics
-import tempfile
+import sys
 import time
-from collections.abc import Callable
 
-import numpy as np
 from absl import app, flags, logging
 
 from planet_tf import config as configs
 from planet_tf.config import Config
-from planet_tf.control import rendering
-from planet_tf.control.environments import make_environment
+from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.workers import Worker
-from planet_tf.tools import flops
-from planet_tf.tools.replay import Replay
-
-NAMES = ("update", "act", "replay", "step")
-_MATRIX = 4096  # Rows and columns of the matrix product.
-_ROWS = 251  # Of an episode in the replay: a thousand frames, repeat 4.
-
-# What to run, and its arithmetic in GFLOP; 0: not counted.
-Part = tuple[Callable[[], object], float]
+from planet_tf.validation import validate
+from scripts.benchmark_parts import NAMES, MatrixProduct, Part, parts
 
 
-def parts(
-    names: list[str], config: Config, stack: contextlib.ExitStack
-) -> dict[str, Part]:
-    """The parts to time, by name; `stack` closes what they need."""
-    import tensorflow as tf
+def measure(
+    timed: dict[str, Part], product: Worker, reps: int
+) -> dict[str, list[float]]:
+    """Runs everything in turn; seconds by name, the matrix product first."""
+    product.call("seconds", None)()
+    for part in timed.values():  # Compiles, and fills caches.
+        (part.warm or part.run)()
+    seconds = {"matrix": [], **{name: [] for name in timed}}
+    for _ in range(reps):
+        seconds["matrix"].append(product.call("seconds", None)())
+        for name, part in timed.items():
+            start = time.perf_counter()
+            part.run()
+            spent = time.perf_counter() - start
+            seconds[name].append(spent / part.count)
+    return seconds
 
-    from planet_tf import build
-    from planet_tf.training.learner import Learner
 
-    (B, T), task = config.batch_shape, config.tasks[0]
-    result: dict[str, Part] = {}
-    a = tf.random.normal([_MATRIX, _MATRIX])
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
-    result["matrix"] = (lambda: product().numpy(), 2e-9 * _MATRIX**3)
+def rows(
+    seconds: dict[str, list[float]],
+    gflop: dict[str, float | None],
+    **same: object,
+) -> list[dict]:
+    """What is reported of each part.
 
-    world = stack.enter_context(
-        Worker(
-            functools.partial(
-                make_environment, task, render_quality=config.render_quality
-            )
+    Args:
+        seconds: As `measure` returns them.
+        gflop: Arithmetic of each part; None: not counted.
+        **same: What goes into every row.
+    """
+    limit = gflop["matrix"] / statistics.median(seconds["matrix"])
+    result = []
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        rate = None if gflop[name] is None else gflop[name] / median
+        result.append(
+            {
+                "name": name,
+                "median_s": median,
+                "min_s": min(times),
+                "max_s": max(times),
+                "gflop": gflop[name],
+                "gflop_per_s": rate,
+                "limit_gflop_per_s": limit,
+                "fraction_of_limit": None if rate is None else rate / limit,
+                **same,
+            }
         )
-    )
-    A = world.spec.action_dim
-    rng = np.random.default_rng(0)
-
-    def episode(rows: int) -> dict[str, np.ndarray]:
-        return {
-            "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
-            "action": rng.uniform(-1, 1, [rows, A]).astype(np.float32),
-            "reward": np.zeros(rows, np.float32),
-        }
-
-    sizes = {
-        "stoch": config.state_size,
-        "deter": config.model_size,
-        "layers": config.num_layers,
-        "units": config.num_units,
-    }
-    model = build.world_model(config, A)
-    if "update" in names:
-        learner = Learner(model)
-        chunks = [episode(T) for _ in range(B)]
-        batch = {
-            key: tf.constant(np.stack([chunk[key] for chunk in chunks]))
-            for key in chunks[0]
-        }
-        work = flops.update_flops(B, T, config.conv_depth, A, **sizes)
-        result["update"] = (
-            lambda: learner.update(batch, tf.constant([0, 1]))["loss"].numpy(),
-            work / 1e9,
-        )
-    if "act" in names:
-        agent = build.agent(config, model, A)
-        agent.reset(1)
-        image = episode(1)["image"]
-        search = (config.planner_amount, config.planner_iterations)
-        work = flops.plan_flops(*search, config.planner_horizon, A, **sizes)
-        result["act"] = (lambda: agent.act(image), work / 1e9)
-    if "replay" in names:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        replay = Replay(folder)
-        for _ in range(20):
-            replay.add(episode(_ROWS), task)
-        result["replay"] = (lambda: replay.sample(rng, B, T), 0.0)
-    if "step" in names:
-
-        def step() -> None:
-            if step.done:
-                world.reset(0)()
-            action = rng.uniform(-1, 1, A).astype(np.float32)
-            step.done = world.step(action)()[2]
-
-        step.done = True
-        result["step"] = (step, 0.0)
     return result
 
 
-def measure(timed: dict[str, Part], reps: int) -> list[dict]:
-    """Runs all parts in turn; one row for each, the matrix product first."""
-    seconds = {name: [] for name in timed}
-    for rep in range(reps + 1):
-        for name, (run, _) in timed.items():
-            start = time.perf_counter()
-            run()
-            if rep:  # The first traces and compiles.
-                seconds[name].append(time.perf_counter() - start)
-    rates = {
-        name: gflop / statistics.median(seconds[name])
-        for name, (_, gflop) in timed.items()
-    }
-    return [
-        {
-            "name": name,
-            "median_s": statistics.median(seconds[name]),
-            "min_s": min(seconds[name]),
-            "max_s": max(seconds[name]),
-            "gflop": gflop,
-            "gflop_per_s": rates[name],
-            "limit_gflop_per_s": rates["matrix"],
-            "fraction_of_limit": rates[name] / rates["matrix"],
-        }
-        for name, (_, gflop) in timed.items()
+def table(found: list[dict]) -> str:
+    """The rows for people to read."""
+    lines = [
+        f"{'':16}{'median s':>10}{'min':>10}{'max':>10}{'GFLOP':>9}"
+        f"{'GFLOP/s':>9}{'of limit':>10}"
     ]
+    for row in found:
+        line = (
+            f"{row['name']:16}{row['median_s']:10.4f}{row['min_s']:10.4f}"
+            f"{row['max_s']:10.4f}"
+        )
+        if row["gflop"] is not None:
+            line += (
+                f"{row['gflop']:9.1f}{row['gflop_per_s']:9.1f}"
+                f"{row['fraction_of_limit']:10.0%}"
+            )
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:
     """Prints a table, or with `--json` one object a line."""
-    names = argv[1:] or list(NAMES)
-    unknown = set(names) - set(NAMES)
-    if unknown:
-        raise app.UsageError(
-            f"Unknown: {', '.join(unknown)}. Choose from {', '.join(NAMES)}."
-        )
-    try:
-        config = configs.config_from_flags()
-    except ValueError as error:
-        raise app.UsageError(str(error)) from error
     logging.set_verbosity(logging.WARNING)
-    rendering.choose_backend()
-    with contextlib.ExitStack() as stack:
-        rows = measure(parts(names, config, stack), flags.FLAGS.reps)
+    try:
+        names = _names(argv[1:])
+        config = _config()
+        threads = _threads(flags.FLAGS.threads)
+        choose_backend_for(config.tasks)
+        with contextlib.ExitStack() as stack:
+            product = stack.enter_context(Worker(MatrixProduct))
+            timed = parts(names, config, flags.FLAGS.episodes, stack)
+            machine = product.spec
+            seconds = measure(timed, product, flags.FLAGS.reps)
+    except (RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    gflop = {name: part.gflop for name, part in timed.items()}
+    found = rows(
+        seconds,
+        {"matrix": MatrixProduct.gflop, **gflop},
+        precision=flags.FLAGS.precision,
+        threads=threads,
+    )
     if flags.FLAGS.json:
-        print("\n".join(json.dumps(row) for row in rows))
+        print("\n".join(json.dumps(row) for row in found))
         return
-    print(f"{'':8}{'median s':>10}{'min':>9}{'max':>9}{'GFLOP':>9}", end="")
-    print(f"{'GFLOP/s':>9}{'of limit':>10}")
-    for row in rows:
-        print(
-            "{name:8}{median_s:10.4f}{min_s:9.4f}{max_s:9.4f}".format(**row),
-            end="",
+    print(f"{machine}, {threads} threads, {flags.FLAGS.precision}")
+    print(table(found))
+
+
+def _names(given: list[str]) -> list[str]:
+    """Which parts to time, each once."""
+    unknown = sorted(set(given) - set(NAMES))
+    if unknown:
+        raise ValueError(
+            f"There is no part {', '.join(unknown)}; there are "
+            f"{', '.join(NAMES)}."
         )
-        if row["gflop"]:
-            print(
-                "{gflop:9.1f}{gflop_per_s:9.1f}".format(**row),
-                end=f"{row['fraction_of_limit']:10.0%}",
-            )
-        print()
+    if flags.FLAGS.all:
+        return list(NAMES)
+    if not given:
+        raise ValueError(
+            f"Name what to time, some of {', '.join(NAMES)}, or give --all."
+        )
+    return given
+
+
+def _config() -> Config:
+    """The sizes that the flags ask for."""
+    config = configs.config_from_flags()
+    batch, length = config.batch_shape
+    config = dataclasses.replace(
+        config,
+        batch_shape=(
+            flags.FLAGS.batch or batch,
+            flags.FLAGS.length or length,
+        ),
+        planner_amount=flags.FLAGS.candidates or config.planner_amount,
+    )
+    validate(config)
+    return config
+
+
+def _threads(count: int | None) -> int:
+    """Leaves this process and those it starts so many cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    if count is None:
+        return len(cores)
+    if count > len(cores):
+        raise ValueError(
+            f"--threads={count}: this machine has {len(cores)} cores"
+        )
+    # Before TensorFlow is imported, which then makes so many threads.
+    os.sched_setaffinity(0, cores[:count])
+    return count
+
+
+def define_flags() -> None:
+    """The flags of this command; those of a Config among them."""
+    configs.define_flags()
+    flags.adopt_module_key_flags(configs)  # For --help.
+    for name, text in (
+        ("batch", "Chunks in a batch; replaces that of --batch_shape."),
+        ("length", "Rows of a chunk, likewise."),
+        ("candidates", "Short for --planner_amount."),
+        ("threads", "Cores to use; by default all."),
+    ):
+        flags.DEFINE_integer(name, None, text, lower_bound=1)
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32"], "What the model computes in."
+    )
+    flags.DEFINE_integer("reps", 5, "Repetitions.", lower_bound=1)
+    flags.DEFINE_integer(
+        "episodes", 20, "Episodes that replay draws from.", lower_bound=1
+    )
+    flags.DEFINE_boolean("all", False, "Times every part.")
+    flags.DEFINE_boolean("json", False, "One JSON object a line.")
 
 
 if __name__ == "__main__":
-    configs.define_flags()
-    flags.adopt_module_key_flags(configs)
-    flags.DEFINE_integer("reps", 5, "Repetitions.", lower_bound=1)
-    flags.DEFINE_boolean("json", False, "One JSON object a line.")
+    define_flags()
     app.run(main, flags_parser=configs.parse_flags)

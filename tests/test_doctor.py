@@ -1,5 +1,6 @@
 """The usual ways in which an installation fails, each injected."""
 
+import dataclasses
 import json
 import pathlib
 import signal
@@ -225,6 +226,8 @@ def test_memory():
     paper = config.Config(tasks=("walker_walk",))
     assert not doctor.memory(paper, 32 * GIB).advice
     assert "--max_steps" in doctor.memory(paper, 8 * GIB).advice
+    on_disk = dataclasses.replace(paper, replay_storage="disk")
+    assert not doctor.memory(on_disk, 8 * GIB).advice
     assert not doctor.memory(config.PRESETS["debug"], 4 * GIB).advice
 
 
@@ -246,10 +249,16 @@ def test_disk(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     finding = doctor.disk(paper, tmp_path / "file" / "run")
     assert "--logdir" in finding.advice
-    for free, wrong in ((100 * GIB, False), (0.1 * GIB, True)):
+    on_disk = dataclasses.replace(paper, replay_storage="disk")
+    for run, free, wrong in (
+        (paper, 100 * GIB, False),
+        (paper, 0.1 * GIB, True),
+        (paper, 3 * GIB, False),
+        (on_disk, 3 * GIB, True),
+    ):
         monkeypatch.setattr(
             doctor.shutil,
             "disk_usage",
             lambda path, free=free: doctor.shutil._ntuple_diskusage(0, 0, free),
         )
-        assert bool(doctor.disk(paper, tmp_path / "new" / "x").advice) == wrong
+        assert bool(doctor.disk(run, tmp_path / "new" / "x").advice) == wrong

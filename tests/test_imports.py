@@ -1,5 +1,8 @@
+import pathlib
 import subprocess
 import sys
+
+import pytest
 
 MODULES = [
     "planet_tf",
@@ -48,3 +51,56 @@ assert planet_tf.__version__
 assert set(sys.modules) - before == {"planet_tf"}, set(sys.modules) - before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Each takes longer to import than everything else that a command needs to
+# say what its flags are.
+SLOW = {
+    "av",
+    "dm_control",
+    "gymnasium",
+    "keras",
+    "matplotlib",
+    "mujoco",
+    "scipy",
+    "tensorboard",
+    "tensorflow",
+    "tensorflow_probability",
+}
+SCRIPTS = sorted(
+    f"scripts.{path.stem}"
+    for path in (pathlib.Path(__file__).parent.parent / "scripts").glob("*.py")
+    if "__main__" in path.read_text()
+)
+
+
+def run(*arguments):
+    """A command that ends early; its process, and what it imported."""
+    process = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *arguments],
+        capture_output=True,
+        text=True,
+    )
+    lines = process.stderr.splitlines()
+    found = {x.rpartition("|")[2].strip() for x in lines if "import time" in x}
+    assert "encodings" in found
+    return process, found
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["planet_tf.train", "planet_tf.evaluate", "planet_tf.doctor", *SCRIPTS],
+)
+def test_help_is_quick(command):
+    process, imported = run(command, "--help")
+    assert "--" in process.stdout and "Traceback" not in process.stderr
+    assert not imported & SLOW
+
+
+@pytest.mark.parametrize(
+    "flag", ["--sed=1", "--batch_shape=x", "--task=nope", "--planner_topk=2000"]
+)
+def test_flag_errors_are_quick(flag):
+    process, imported = run("planet_tf.train", flag)
+    assert process.returncode == 2 and flag[:5] in process.stderr
+    assert not imported & SLOW

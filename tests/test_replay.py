@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from planet_tf.tools import replay as replay_module
-from planet_tf.tools.replay import Replay, memory_when_full
+from planet_tf.tools.replay import Replay, size_when_full
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "episode.npz"
 
@@ -319,8 +319,8 @@ def test_thread_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
     batches.close()
 
 
-def test_memory_estimate_is_what_images_take(tmp_path):
-    assert memory_when_full(1000, 250) == 1000 * 251 * 64 * 64 * 3
+def test_size_estimate_is_what_images_take(tmp_path):
+    assert size_when_full(1000, 250) == 1000 * 251 * 64 * 64 * 3
 
 
 def replay_threads():

@@ -1,4 +1,4 @@
-"""Episodes in memory and on disk, and the batches drawn from them.
+"""Episodes in memory or on disk, and the batches drawn from them.
 
 Shape letters: B batch, T time (rows of a chunk), A action. An episode of N
 decisions has N+1 rows, see `planet_tf/control/episodes.py`.
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from planet_tf.tools.files import TEMPORARY, atomic_write, undisturbed
+from planet_tf.tools.frames import Frames, remove_others
 
-Episode = dict[str, np.ndarray]
+Episode = dict[str, np.ndarray | Frames]
 Batch = dict[str, np.ndarray]
 
 # What the model is trained on; episodes may hold other observations too.
@@ -64,6 +65,8 @@ class Replay:
         tasks: Files of others cannot be used. None allows any.
         read_only: Changes nothing in the directory, so that it may belong to
             a run that is still going; `end` is then None.
+        on_disk: Frames stay on disk, see `tools/frames.py`; the batches are
+            the same. Not with `read_only`.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -76,8 +79,10 @@ class Replay:
         end: int | None = None,
         tasks: Sequence[str] | None = None,
         read_only: bool = False,
+        on_disk: bool = False,
     ):
         self._directory = pathlib.Path(directory).expanduser()
+        self._on_disk = on_disk
         if not read_only:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
@@ -94,7 +99,7 @@ class Replay:
         for path in sorted(self._directory.glob("*.npz"), key=_index):
             self.next_index = max(self.next_index, _index(path) + 1)
             try:
-                task, episode = _read(path)
+                task, episode = _read(path, on_disk)
                 self._check(episode)
                 if tasks is not None and task not in tasks:
                     raise ValueError(f"it is of {task}, not of {tasks}")
@@ -103,6 +108,11 @@ class Replay:
                 logging.warning("Skipped %s: %s", path, error)
             else:
                 self._hold(_index(path), episode, task)
+        if not read_only:
+            remove_others(
+                self._directory,
+                {e["image"].path for e in self._episodes} if on_disk else set(),
+            )
 
     @property
     def episodes(self) -> int:
@@ -122,7 +132,7 @@ class Replay:
         return self._steps[task]
 
     def add(self, episode: Episode, task: str) -> pathlib.Path:
-        """Writes an episode to disk, then holds it in memory too.
+        """Writes an episode to disk, then holds it too.
 
         The file has the original's layout: image uint8, action float32,
         reward float64 and every other observation float32, all compressed.
@@ -139,14 +149,22 @@ class Replay:
             OSError: The file could not be written (disk full, say). The
                 earlier episodes are intact, and this one is not held.
         """
-        episode = _in_memory(episode)
+        episode = _checked(episode)
         self._check(episode)
         stamp = time.strftime("%Y%m%dT%H%M%S")
         path = self._directory / f"{self.next_index:06d}-{task}-{stamp}.npz"
-        with undisturbed(), atomic_write(path) as file:
-            np.savez_compressed(
-                file, **{**episode, "reward": episode["reward"].astype("f8")}
-            )
+        with undisturbed():
+            with atomic_write(path) as file:
+                np.savez_compressed(
+                    file,
+                    **{**episode, "reward": episode["reward"].astype("f8")},
+                )
+            if self._on_disk:
+                try:
+                    episode["image"] = Frames(path)
+                except OSError:
+                    path.unlink()
+                    raise
         self._hold(self.next_index, episode, task)
         self.next_index += 1
         return path
@@ -282,8 +300,8 @@ def _rows(episode: Episode) -> int:
     return len(episode["reward"])
 
 
-def memory_when_full(episodes: int, length: int) -> int:
-    """Bytes that the images of so many episodes take in memory.
+def size_when_full(episodes: int, length: int) -> int:
+    """Bytes that the images of so many episodes take, in memory or on disk.
 
     Nothing is ever dropped, as in the original.
 
@@ -315,16 +333,19 @@ def _index(path: pathlib.Path) -> int:
     return int(match[1]) if match else -1
 
 
-def _read(path: pathlib.Path) -> tuple[str, Episode]:
+def _read(path: pathlib.Path, on_disk: bool) -> tuple[str, Episode]:
     """Returns the task and the episode in a file."""
     match = _NAME.fullmatch(path.name)
     if not match:
         raise ValueError("the name is not <index>-<task>-<time>.npz")
     with np.load(path, allow_pickle=False) as file:
-        return match[2], _in_memory(dict(file))
+        # Images are not even unpacked where their file is there already.
+        apart = {"image": Frames(path)} if on_disk and "image" in file else {}
+        rest = {key: file[key] for key in file if key not in apart}
+        return match[2], _checked(rest | apart)
 
 
-def _in_memory(episode: Episode) -> Episode:
+def _checked(episode: Episode) -> Episode:
     """Images as uint8, the rest as float32; ValueError if not an episode."""
     result = {}
     for key, rank in (("image", 4), ("action", 2), ("reward", 1)):

@@ -23,8 +23,9 @@ from scripts.comparison import cells
 LAST_TESTS = 5
 """Test episodes whose mean is a run's return, unless it was evaluated since."""
 
-# They tell the runs of one agent apart, or say how long they are.
-_NOT_SETTINGS = {"tasks", "seed", "max_steps"}
+# They tell the runs of one agent apart, say how long they are, or change
+# nothing that is learned.
+_NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage"}
 
 
 @dataclasses.dataclass(frozen=True)

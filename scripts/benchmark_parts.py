@@ -1,0 +1,292 @@
+"""The parts that `scripts/benchmark.py` times.
+
+What a world's or the limit's process does is defined here as well, so this
+module imports TensorFlow only where a model is needed.
+"""
+
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from planet_tf.config import Config
+from planet_tf.control import episodes
+from planet_tf.control.environments import DeepMindControl
+from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.workers import Worker
+from planet_tf.tools import flops
+from planet_tf.tools.replay import Replay
+from planet_tf.train import without_cuda_complaints, worker
+
+NAMES = ("update", "plan", "act", "render", "simulate", "replay", "episode")
+
+_SUITE_ONLY = {"render", "simulate"}
+_MATRIX = 4096  # Rows and columns.
+_FRAMES = 20  # Drawn in a row; one is too short to be timed well.
+_DECISIONS = 50  # Likewise.
+
+
+class Part(NamedTuple):
+    """Something to time."""
+
+    run: Callable[[], object]
+    gflop: float | None = None  # Arithmetic of one; None: not counted.
+    count: int = 1  # How many one `run` does.
+    warm: Callable[[], object] | None = None  # Instead of a first `run`.
+
+
+class MatrixProduct:
+    """The limit; lives in a process of its own, with TensorFlow's threads.
+
+    One large product runs on all cores only where an operation may use them
+    all, which is not how the other parts set TensorFlow up.
+
+    Attributes:
+        spec: What computes, in words.
+        gflop: Arithmetic of one product.
+    """
+
+    gflop = 2e-9 * _MATRIX**3
+
+    def __init__(self):
+        with without_cuda_complaints():
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        self.spec = _processor()
+        if gpus:
+            details = tf.config.experimental.get_device_details(gpus[0])
+            self.spec = details.get("device_name", "GPU")
+        # On a GPU, starting one product takes as long as the product.
+        self._count = 50 if gpus else 1
+        # Scaled so that products of products stay finite.
+        a = tf.random.normal([_MATRIX, _MATRIX]) / _MATRIX**0.5
+
+        @tf.function
+        def products():
+            x = a
+            for _ in range(self._count):
+                x = tf.matmul(a, x)
+            return x[0, 0]
+
+        self._products = products
+
+    def seconds(self, unused: None) -> float:
+        """What one product takes now."""
+        start = time.perf_counter()
+        self._products().numpy()
+        return (time.perf_counter() - start) / self._count
+
+    def close(self) -> None:
+        """Nothing is to be released."""
+
+
+class Camera(DeepMindControl):
+    """A world that draws frames in a row, without the pipe in between."""
+
+    def draw(self, count: int) -> None:
+        """Draws the current state so many times."""
+        if not self._decisions_left:
+            self.reset(0)
+        for _ in range(count):
+            self.render()
+
+
+class Physics(DeepMindControl):
+    """A world without a camera."""
+
+    _rng = np.random.default_rng(0)
+
+    def render(self) -> np.ndarray:
+        """Nothing."""
+        return np.zeros([])
+
+    def decide(self, count: int) -> None:
+        """Carries out random decisions."""
+        for _ in range(count):
+            if not self._decisions_left:
+                self.reset(0)
+            self.step(self._rng.uniform(-1, 1, self.spec.action_dim))
+
+
+def parts(
+    names: list[str],
+    config: Config,
+    kept: int,
+    stack: contextlib.ExitStack,
+) -> dict[str, Part]:
+    """The parts to time, by name.
+
+    Args:
+        names: Of `NAMES`.
+        config: Sizes; its first task is the world.
+        kept: Episodes that replay holds.
+        stack: Closes what the parts need.
+
+    Raises:
+        ValueError: The task has no part of that name.
+        WorkerError: The world cannot be made.
+    """
+    task = config.tasks[0]
+    result = {}
+    if wrong := _SUITE_ONLY & set(names):
+        if get_task(task).domain not in SUITE:
+            raise ValueError(
+                f"--task={task}: {' and '.join(sorted(wrong))} can be timed "
+                "for tasks of dm_control alone"
+            )
+        result |= _simulator_parts(names, config, stack)
+    if not set(names) - _SUITE_ONLY:
+        return result
+    world = stack.enter_context(worker(config, task))
+    rng = np.random.default_rng(0)
+
+    def episode(rows: int) -> dict[str, np.ndarray]:
+        actions = rng.uniform(-1, 1, [rows, world.spec.action_dim])
+        return {
+            "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
+            "action": actions.astype(np.float32),
+            "reward": np.zeros(rows, np.float32),
+        }
+
+    if "replay" in names:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        replay = Replay(folder, on_disk=config.replay_storage == "disk")
+        for _ in range(kept):
+            replay.add(episode(world.spec.episode_length + 1), label(task))
+        result["replay"] = Part(lambda: replay.sample(rng, *config.batch_shape))
+    if set(names) - _SUITE_ONLY - {"replay"}:
+        result |= _model_parts(names, config, world, episode)
+    return result
+
+
+def _simulator_parts(
+    names: list[str], config: Config, stack: contextlib.ExitStack
+) -> dict[str, Part]:
+    """Those of dm_control, each in a process of its own."""
+
+    def start(kind: type[DeepMindControl], **changes: str) -> Worker:
+        constructor = functools.partial(
+            kind,
+            get_task(config.tasks[0]),
+            action_repeat=config.action_repeat or None,
+            camera=config.camera_id,
+            **changes,
+        )
+        return stack.enter_context(Worker(constructor))
+
+    result = {}
+    for quality in ("original", "fast") if "render" in names else ():
+        camera = start(Camera, render_quality=quality)
+        result[f"render_{quality}"] = Part(
+            lambda camera=camera: camera.call("draw", _FRAMES)(), count=_FRAMES
+        )
+    if "simulate" in names:
+        physics = start(Physics)
+        result["simulate"] = Part(
+            lambda: physics.call("decide", _DECISIONS)(), count=_DECISIONS
+        )
+    return result
+
+
+def _model_parts(
+    names: list[str],
+    config: Config,
+    world: Worker,
+    episode: Callable[[int], dict[str, np.ndarray]],
+) -> dict[str, Part]:
+    """Those that need TensorFlow; `episode` makes one of so many rows."""
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf import build
+        from planet_tf.control.planning import cross_entropy_method
+        from planet_tf.tools import devices
+        from planet_tf.training.learner import Learner
+
+        devices.prepare()
+    A = world.spec.action_dim
+    model = build.world_model(config, A, world.spec.observations)
+    agent = build.agent(config, model, A)
+    agent.reset(1)
+    image = episode(1)["image"]
+    update_gflop, plan_gflop = _arithmetic(config, A)
+    result = {}
+    if "update" in names:
+        B, T = config.batch_shape
+        learner = Learner(model)
+        chunks = [episode(T) for _ in range(B)]
+        batch = {
+            key: tf.constant(np.stack([chunk[key] for chunk in chunks]))
+            for key in chunks[0]
+        }
+        update_seed = tf.constant([0, 1])
+        result["update"] = Part(
+            lambda: learner.update(batch, update_seed)["loss"].numpy(),
+            update_gflop,
+        )
+    if "plan" in names:
+
+        @tf.function
+        def plan(state, seed):
+            noise = agent.draw_noise(seed, 1)
+            return cross_entropy_method(
+                agent.predicted_return(state, noise.latent),
+                noise.plan,
+                elites=config.planner_topk,
+            )
+
+        state, plan_seed = model.dynamics.initial(1), tf.constant([0, 2])
+        result["plan"] = Part(
+            lambda: plan(state, plan_seed).numpy(), plan_gflop
+        )
+    if "act" in names:
+        result["act"] = Part(lambda: agent.act(image), plan_gflop)
+    if "episode" in names:
+        result["episode"] = Part(
+            lambda: episodes.collect([world], agent, [0]),
+            plan_gflop and world.spec.episode_length * plan_gflop,
+            # A whole one would take minutes at the paper's sizes.
+            warm=lambda: agent.act(image),
+        )
+    return result
+
+
+def _arithmetic(
+    config: Config, action_dim: int
+) -> tuple[float | None, float | None]:
+    """GFLOP of an update and of a plan, where they are counted."""
+    if config.model != "rssm" or config.model_layers != 1:
+        return None, None
+    sizes = {
+        "stoch": config.state_size,
+        "deter": config.model_size,
+        "layers": config.num_layers,
+        "units": config.num_units,
+    }
+    update = flops.update_flops(
+        *config.batch_shape, config.conv_depth, action_dim, **sizes
+    )
+    plan = flops.plan_flops(
+        config.planner_amount,
+        config.planner_iterations,
+        config.planner_horizon,
+        action_dim,
+        **sizes,
+    )
+    return update / 1e9, plan / 1e9
+
+
+def _processor() -> str:
+    """The processor's name, where Linux tells."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return "CPU"
