@@ -73,7 +73,7 @@ def _videos(logdir):
 
 
 def test_stopped_anywhere_it_ends_the_same(tmp_path):
-    """Faults of every kind, at moments chosen at random, in a single run."""
+    """Faults of any kind, at moments chosen at random, in a single run."""
     reference = _start(tmp_path / "reference", "never")
     logdir = tmp_path / "run"
     pick = random.SystemRandom()
@@ -85,6 +85,8 @@ def test_stopped_anywhere_it_ends_the_same(tmp_path):
         (pick.choice(["log", "update"]), pick.randint(1, 2), KILLED),
         ("terminated decision", pick.randint(1, 8), TERMINATED),
     ]
+    # Three of them: a start takes longer than what is lost.
+    faults = [faults[i] for i in sorted(pick.sample(range(6), 3))]
     print(faults)  # Shown when the test fails.
     for point, count, status in faults:
         _finish(_start(logdir, point, count), status)
