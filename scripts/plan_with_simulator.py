@@ -331,6 +331,8 @@ def main(argv: list[str]) -> int:
             print(error, file=sys.stderr)
             return 1
         say(f"Row added to {args.csv}")
+    else:
+        say("Kept in no file: --csv=FILE adds it to one.")
     if args.json:
         print(json.dumps(row))
     return 0

@@ -91,11 +91,18 @@ def test_bad_input_is_one_line(folder, flags, message):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_corrupt_checkpoint_is_one_line(tmp_path):
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+def test_corrupt_checkpoint_is_one_line(damage, tmp_path):
     """Not the older one instead: the figures would be another agent's."""
     runs.make(tmp_path, updates=[1, 2])
     (data,) = tmp_path.glob("checkpoints/ckpt-2.data*")
-    data.write_bytes(data.read_bytes()[:1000])
+    found = bytearray(data.read_bytes())
+    if damage == "cut off":
+        del found[1000:]
+    else:
+        for i in range(0, len(found), 100):
+            found[i] ^= 255
+    data.write_bytes(found)
     result = _run(f"--logdir={tmp_path}")
     assert result.returncode == 2
     assert "ckpt-2 cannot be read" in result.stderr

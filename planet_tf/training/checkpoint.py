@@ -157,11 +157,14 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
     try:
         # Layers in lists, as most are, do not show up as parts of `model`.
         # The optimizer's list has every variable, in the model's order.
-        weights = tf.train.Checkpoint(
-            _trainable_variables=model.trainable_variables
-        )
-        status = tf.train.Checkpoint(optimizer=weights).read(str(path))
-        status.assert_existing_objects_matched().expect_partial()
+        reader = tf.train.load_checkpoint(str(path))
+        for i, variable in enumerate(model.trainable_variables):
+            variable.assign(
+                reader.get_tensor(
+                    f"optimizer/_trainable_variables/{i}"
+                    "/.ATTRIBUTES/VARIABLE_VALUE"
+                )
+            )
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
