@@ -122,12 +122,7 @@ def _cpu_hours(
     start = time.perf_counter()
     product(a).numpy()
     rate = 2 * size**3 / (time.perf_counter() - start)
-    sizes = {
-        "stoch": config.state_size,
-        "deter": config.model_size,
-        "layers": config.num_layers,
-        "units": config.num_units,
-    }
+    sizes = totals.widths(config)
     update = flops.update_flops(
         *config.batch_shape, config.conv_depth, action_dim, **sizes
     )

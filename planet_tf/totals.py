@@ -16,6 +16,16 @@ def schedule(config: Config) -> Schedule:
     )
 
 
+def widths(config: Config) -> dict[str, int]:
+    """The sizes of layers that `tools/flops.py` counts with, by its names."""
+    return {
+        "stoch": config.state_size,
+        "deter": config.model_size,
+        "layers": config.num_layers,
+        "units": config.num_units,
+    }
+
+
 def collected(config: Config) -> dict[str, int]:
     """Episodes that each collector adds to the training data by the end."""
     clock = schedule(config)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planet_tf import totals
 from planet_tf.config import Config
 from planet_tf.control import episodes
 from planet_tf.control.environments import DeepMindControl
@@ -264,12 +265,7 @@ def _arithmetic(
     """GFLOP of an update and of a plan, where they are counted."""
     if config.model != "rssm" or config.model_layers != 1:
         return None, None
-    sizes = {
-        "stoch": config.state_size,
-        "deter": config.model_size,
-        "layers": config.num_layers,
-        "units": config.num_units,
-    }
+    sizes = totals.widths(config)
     update = flops.update_flops(
         *config.batch_shape, config.conv_depth, action_dim, **sizes
     )
