@@ -20,6 +20,7 @@ from absl import flags
 
 from planet_tf import __version__
 from planet_tf.collects import Collect, without_ignored
+from planet_tf.control.tasks import get_task
 from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
 from planet_tf.tools.parameters import param
@@ -445,7 +446,12 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
     if values["task"].present:
         if values["tasks"].present:
             raise ValueError("--task and --tasks exclude each other")
-        given["tasks"] = (values["task"].value,)
+        task = values["task"].value
+        try:
+            get_task(task)
+        except ValueError as error:
+            raise ValueError(f"--task={task}: {error}") from None
+        given["tasks"] = (task,)
     config = dataclasses.replace(PRESETS[values["config"].value], **given)
     validate(config)
     for collect in config.test_collects:

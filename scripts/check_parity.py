@@ -22,7 +22,6 @@ import functools
 import importlib
 import json
 import math
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -72,7 +71,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--json", action="store_true", help="print one JSON object instead"
     )
     args = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parity = Parity(args.directory)
     if not parity.files():
         parser.error(f"there are no npz files in {args.directory}")

@@ -19,35 +19,44 @@ import pathlib
 import sys
 
 from scripts.command_line import Parser
+from scripts.comparison import simulator
 
 # Videos are most of a report; what comes beyond this is left out.
 _MAX_VIDEO_BYTES = 50e6
 
 
-def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
+def write(
+    folders: list[pathlib.Path],
+    out: pathlib.Path,
+    planner: pathlib.Path = simulator.FILE,
+) -> list[str]:
     """Writes the report.
 
     Args:
         folders: Of the runs.
         out: Folder of the report, made if missing.
+        planner: CSV file of `scripts.plan_with_simulator`.
 
     Returns:
         One line for each problem that did not keep a run from being used.
 
     Raises:
-        ValueError: A folder holds no run.
+        ValueError: A folder holds no run, or a table cannot be read.
         OSError: A file cannot be written; names it.
     """
     from planet_tf.tools import plots
     from scripts.comparison import figures, page, published, runs, tables
 
-    references = published.read()
+    references, searches = published.read(), simulator.read(planner)
     results, problems, videos, size = [], [], [], 0
     for folder in folders:
         found, lines = runs.read(folder)
         results += found
         problems += lines
-        for path in runs.videos(folder):
+    results, copies = _without_copies(results)
+    problems += copies
+    for folder in dict.fromkeys(result.folder for result in results):
+        for path in runs.videos(pathlib.Path(folder)):
             try:
                 video = path.read_bytes()
             except OSError as error:  # A run that is going on deletes its own.
@@ -66,7 +75,10 @@ def write(folders: list[pathlib.Path], out: pathlib.Path) -> list[str]:
     plots.save(
         figures.over_hours(groups, run_tasks, references), out / "hours.png"
     )
-    made = tables.make_all(results, references)
+    made = [
+        *tables.make_all(results, references),
+        simulator.table(searches, references),
+    ]
     for table in made:
         _write(out / f"{table.name}.csv", table.csv())
     _write(out / "curves.csv", _curves(results))
@@ -121,11 +133,20 @@ def main(arguments: list[str] | None = None) -> int:
         required=True,
         help="where the report goes",
     )
+    parser.add_argument(
+        "--planner",
+        metavar="CSV",
+        type=pathlib.Path,
+        default=simulator.FILE,
+        help="returns of the planner on the true simulator, as\n"
+        "`scripts.plan_with_simulator --csv=CSV` writes them\n"
+        "(default: results/planner_on_simulator.csv)",
+    )
     args = parser.parse_args(arguments)
-    # A folder that is given twice would count as two seeds.
+    # A folder that is given twice is no problem to tell about.
     folders = {folder.resolve(): folder for folder in args.runs}
     try:
-        problems = write(list(folders.values()), args.out)
+        problems = write(list(folders.values()), args.out, args.planner)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -135,8 +156,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _without_copies(results) -> tuple[list, list[str]]:
+    """Of each run the copy that came furthest, and a line for each other.
+
+    Copies would count as seeds, which they are not.
+    """
+    found: dict[tuple, list] = {}
+    for r in results:
+        key = (r.label, r.task, r.seed, r.log_start)
+        found.setdefault(key, []).append(r)
+    kept, lines = [], []
+    for copies in found.values():
+        best = max(copies, key=lambda r: (r.updates, r.episodes))
+        kept.append(best)
+        lines += [
+            f"{r.folder}: left out, it is a copy of {best.folder}"
+            for r in copies
+            if r is not best
+        ]
+    return kept, list(dict.fromkeys(lines))  # One for all tasks of a run.
+
+
 def _repeated_seeds(groups) -> list[str]:
-    """Runs that may be copies of each other: same agent, task and seed."""
+    """Runs that may be no seeds of their own: same agent, task and seed."""
     lines = []
     for name, by_task in groups.items():
         for task, results in by_task.items():

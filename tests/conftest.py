@@ -1,6 +1,4 @@
-"""Settings for all tests; read before any of them imports TensorFlow."""
+"""Settings for all tests."""
 
-import os
-
-# Warnings and errors of TensorFlow's C++ side stay visible if it fails.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before any of them imports TensorFlow: it reads its settings only then.
+import planet_tf  # noqa: F401

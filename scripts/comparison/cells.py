@@ -9,13 +9,15 @@ def read(
     path: pathlib.Path,
     needed: Sequence[str],
     numbers: Collection[str] | None = None,
-) -> list[dict[str, str | float]]:
+    lists: Collection[str] = (),
+) -> list[dict[str, str | float | list[float]]]:
     """Reads a CSV file with a header; empty cells are left out.
 
     Args:
         path: The file.
         needed: Columns without an empty cell.
         numbers: Columns of numbers, while others are text; None: all are.
+        lists: Columns of several numbers, with spaces between them.
 
     Raises:
         ValueError: It cannot be read, or is damaged; one line that says where.
@@ -34,6 +36,11 @@ def read(
                         raise ValueError(f"{where}: no value for {name}.")
                 for name in row if numbers is None else numbers:
                     row[name] = _number(row[name], f"{where}, column {name}")
+                for name in lists:
+                    row[name] = [
+                        _number(text, f"{where}, column {name}")
+                        for text in row[name].split()
+                    ]
                 rows.append(row)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error

@@ -36,6 +36,10 @@ _MARKERS = {
         )
     ),
 }
+_ASIDE = (
+    "Gray markers were published at 100k, 500k and 1M steps (Dreamer: 5k "
+    "later), like the circles, and are moved aside to be seen."
+)
 # Agents that were published after 100 million steps, far off the axis.
 _FAR = {"A3C": ":", "D4PG": "-."}
 _FIRST_STEP = 10_000  # Of the logarithmic axis, unless a run has earlier ones.
@@ -55,7 +59,7 @@ def over_steps(
         ax.set_xscale("log")
         ax.set_xlim(first / 1.1, 1.4e6)
         ax.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    _finish(fig, panels, groups, "environment steps")
+    _finish(fig, panels, groups, "environment steps", _ASIDE)
     return fig
 
 
@@ -189,7 +193,11 @@ def _draw_far(
 
 
 def _finish(
-    fig: Figure, panels: Sequence[Axes], groups: Groups, xlabel: str
+    fig: Figure,
+    panels: Sequence[Axes],
+    groups: Groups,
+    xlabel: str,
+    note: str | None = None,
 ) -> None:
     """Axis labels, the same scale where it fits, one legend for all panels."""
     shown = {}
@@ -211,6 +219,7 @@ def _finish(
         # Names of agents with many changes are long.
         ncols=min(len(panels), 3 if max(map(len, labels)) < 45 else 1),
         frameon=False,
+        title=note,
     )
 
 

@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import pathlib
+import sys
 import tempfile
 from typing import Any
 
@@ -26,6 +27,9 @@ LAST_TESTS = 5
 # They tell the runs of one agent apart, say how long they are, or change
 # nothing that is learned.
 _NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage"}
+
+# Names in the metrics.
+_RETURN, _TIME = "test/return_", "time/total"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Result:
     final: float  # Mean of episodes; NaN before the first test.
     episodes: int  # Behind `final`.
     source: str  # Where `final` comes from.
+    log_start: str  # Its first point, with its time: copies share it.
 
     @property
     def label(self) -> str:
@@ -165,19 +170,40 @@ def _read_points(folder: pathlib.Path) -> tuple[list[dict], list[str]]:
         if not table.exists():
             return [], [f"{folder}: no points yet (no metrics.jsonl)"]
         return cells.read(table, ("updates", "env_steps")), []
-    points, damaged = [], []
+    points, problems = [], []
     lines = path.read_text("utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
         try:
-            point = json.loads(line)
-            point["updates"], point["env_steps"]  # noqa: B018
-            points.append(point)
-        except (ValueError, TypeError, KeyError):
+            points.append(_point(line))
+        except ValueError as error:
             # What follows the last line break is still being written.
             if number < len(lines):
-                damaged.append(str(number))
-    problems = [f"{path}: skipped damaged line {n}" for n in damaged]
+                problems.append(f"{path}, line {number}: skipped, {error}")
     return points, problems
+
+
+def _point(line: str) -> dict:
+    """One line of metrics.jsonl.
+
+    Raises:
+        ValueError: It is damaged, or what is used here is not a number.
+    """
+    try:
+        point = json.loads(line)
+    except ValueError:
+        point = None
+    if not isinstance(point, dict):
+        raise ValueError("it is not a JSON object")
+    used = [n for n in point if n == _TIME or n.startswith(_RETURN)]
+    for name in ("updates", "env_steps", *used):
+        value = point.get(name)
+        if value is None and name.startswith(_RETURN):
+            continue  # As training writes what is not finite.
+        if not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}, not a number")
+        if not abs(value) <= sys.float_info.max:
+            raise ValueError(f"{name} is not finite")
+    return point
 
 
 def _read_evaluations(
@@ -213,7 +239,7 @@ def _result(
     evaluations: list[dict],
     task: str,
 ) -> Result:
-    name = f"test/return_{task}"
+    name = f"{_RETURN}{task}"
     tests = [point for point in points if point.get(name) is not None]
     returns = np.array([point[name] for point in tests], float)
     last = points[-1] if points else {}
@@ -248,11 +274,12 @@ def _result(
         final=float(final),
         episodes=episodes,
         source=source,
+        log_start=json.dumps(points[0]) if points else str(folder),
     )
 
 
 def _hours(point: dict) -> float:
-    return point.get("time/total", math.nan) / 3600
+    return point.get(_TIME, math.nan) / 3600
 
 
 def _written(value: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planet_tf.control.tasks import SUITE, TASKS
 from scripts.comparison import published, statistics
 from scripts.comparison.published import Reference
 from scripts.comparison.runs import LAST_TESTS, Result
@@ -169,6 +170,15 @@ def _budgets(
 
 def _intervals(groups: Groups) -> Table:
     rows = []
+    samples = {
+        name: {
+            task: [result.final for result in _tested(results)]
+            for task, results in by_task.items()
+            if _tested(results)
+        }
+        for name, by_task in groups.items()
+    }
+    task_sets = {frozenset(by_task) for by_task in samples.values() if by_task}
 
     def add(name: str, task: str, samples: list[list[float]]) -> None:
         summary = statistics.summarize(samples)
@@ -178,16 +188,15 @@ def _intervals(groups: Groups) -> Table:
         scores = (summary.count, summary.median, summary.iqm)
         rows.append((name, task, *scores, interval))
 
-    for name, by_task in groups.items():
-        samples = {
-            task: [r.final for r in _tested(results)]
-            for task, results in by_task.items()
-            if _tested(results)
-        }
-        for task, scores in samples.items():
+    for name, by_task in samples.items():
+        for task, scores in by_task.items():
             add(name, task, [scores])
-        if len(samples) > 1:
-            add(name, f"all {len(samples)} tasks", list(samples.values()))
+        if (
+            len(by_task) > 1
+            and len(task_sets) == 1
+            and all(map(_in_suite, by_task))
+        ):
+            add(name, f"all {len(by_task)} tasks", list(by_task.values()))
     iqm = "interquartile mean"
     return Table(
         name="intervals",
@@ -199,7 +208,10 @@ def _intervals(groups: Groups) -> Table:
             "quarter of the returns; with fewer than four it is the mean. "
             "Intervals: 10,000 bootstrap samples of the seeds of each task, "
             "percentiles; none where a task has a single seed, and too "
-            "narrow where it has a few."
+            "narrow where it has a few. All tasks: their raw returns together, "
+            "each score counting alike; only of dm_control's tasks, whose "
+            "returns are all between 0 and 1,000, and only where all agents "
+            "here were tested on the same ones."
         ),
         formats={"median": ".1f", iqm: ".1f"},
     )
@@ -263,6 +275,11 @@ def _efficiency(groups: Groups, references: Sequence[Reference]) -> Table:
 
 def _tested(results: Sequence[Result]) -> list[Result]:
     return [result for result in results if not math.isnan(result.final)]
+
+
+def _in_suite(task: str) -> bool:
+    """Whether it is one of dm_control's."""
+    return task in TASKS or task.partition("-")[0] in SUITE
 
 
 def _median(results: Sequence[Result], name: str) -> float:
