@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # update took 0.7 s instead of 2.0 s with AVX2). Only has an effect if set
 # before TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors alone.
 
 __version__ = "0.1.0"
 
@@ -47,6 +47,12 @@ def load(
     """
     # TensorFlow loads here and not with the package, which the processes of
     # the worlds import as well.
-    from planet_tf.agent import load
+    from planet_tf.tools.quiet import without_cuda_complaints
 
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf.agent import load
+
+        tf.config.list_physical_devices("GPU")  # Else it complains later.
     return load(logdir, checkpoint, **planner)

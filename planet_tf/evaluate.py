@@ -24,6 +24,7 @@ from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
 from planet_tf.control.tasks import label
+from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
 
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
@@ -166,7 +167,7 @@ def _prepare(
         raise ValueError(
             f"--task={values.task}: this run is about {', '.join(config.tasks)}"
         )
-    with train.without_cuda_complaints():
+    with without_cuda_complaints():
         from planet_tf.agent import load
         from planet_tf.tools import devices
 

@@ -14,7 +14,6 @@ at once and the spawned processes of the environments stay free of it.
 import contextlib
 import fcntl
 import functools
-import os
 import pathlib
 import re
 import signal
@@ -41,6 +40,7 @@ from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.files import undisturbed
 from planet_tf.tools.progress import Progress, Timers
+from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import noise_scale
@@ -265,25 +265,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             left = pace * (schedule.total_updates - updates)
             progress.note(**console.scores(metrics))
             progress.write(console.line(counters, metrics, left))
-
-
-@contextlib.contextmanager
-def without_cuda_complaints() -> Iterator[None]:
-    """Hides what TensorFlow's C++ side prints where there is no NVIDIA GPU.
-
-    It reports the missing driver as errors, and no log level hides them all.
-    """
-    if pathlib.Path("/dev/nvidiactl").exists():
-        yield
-        return
-    shown = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(shown, 2)
-        os.close(shown)
 
 
 def worker(config: Config, task: str) -> contextlib.AbstractContextManager:

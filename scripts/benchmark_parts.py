@@ -20,8 +20,9 @@ from planet_tf.control.environments import DeepMindControl
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker
 from planet_tf.tools import flops
+from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
-from planet_tf.train import without_cuda_complaints, worker
+from planet_tf.train import worker
 
 NAMES = ("update", "plan", "act", "render", "simulate", "replay", "episode")
 

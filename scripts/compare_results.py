@@ -18,7 +18,7 @@ import io
 import pathlib
 import sys
 
-from scripts.command_line import Parser
+from scripts.command_line import Parser, expanded
 from scripts.comparison import simulator
 
 # Videos are most of a report; what comes beyond this is left out.
@@ -124,19 +124,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes a report and returns the exit status."""
     parser = Parser(description=__doc__)
     parser.add_argument(
-        "runs", metavar="RUNS", nargs="+", type=pathlib.Path, help="runs"
+        "runs", metavar="RUNS", nargs="+", type=expanded, help="runs"
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=pathlib.Path,
+        type=expanded,
         required=True,
         help="where the report goes",
     )
     parser.add_argument(
         "--planner",
         metavar="CSV",
-        type=pathlib.Path,
+        type=expanded,
         default=simulator.FILE,
         help="returns of the planner on the true simulator, as\n"
         "`scripts.plan_with_simulator --csv=CSV` writes them\n"

@@ -16,7 +16,8 @@ import numpy as np
 from absl import app, flags
 
 from planet_tf import config as configs
-from planet_tf import run_folder, train
+from planet_tf import run_folder
+from planet_tf.tools.quiet import without_cuda_complaints
 
 _LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
 
@@ -58,7 +59,7 @@ def write(
 ) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes GIF and MP4 into `out`, and returns them; see the flags."""
     # TensorFlow, which flags and a missing run need not wait for.
-    with train.without_cuda_complaints():
+    with without_cuda_complaints():
         from planet_tf.heldout import predict
     from planet_tf.tools.video import write_videos
 

@@ -22,7 +22,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from scripts.command_line import Parser
+from scripts.command_line import Parser, expanded
 
 # A tag's points: (wall_time, step, value).
 Points = dict[str, list[tuple[float, int, float]]]
@@ -170,9 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--tags", metavar="GLOB", default="*", help="scalars; default: all"
     )
-    parser.add_argument(
-        "--outdir", metavar="DIR", required=True, type=pathlib.Path
-    )
+    parser.add_argument("--outdir", metavar="DIR", required=True, type=expanded)
     args = parser.parse_args(arguments)
     folders = event_folders(args.logdirs)
     if not folders:

@@ -14,8 +14,9 @@ import sys
 from absl import app, flags
 
 from planet_tf import config as configs
-from planet_tf import run_folder, train
+from planet_tf import run_folder
 from planet_tf.tools.files import atomic_write
+from planet_tf.tools.quiet import without_cuda_complaints
 
 _PREFIX, _SUFFIX = "open_loop/", "_by_step"
 
@@ -45,7 +46,7 @@ def write(
 ) -> list[pathlib.Path]:
     """Prints the table, writes CSV and PNG, and returns them; see the flags."""
     # TensorFlow, which flags and a missing run need not wait for.
-    with train.without_cuda_complaints():
+    with without_cuda_complaints():
         from planet_tf.heldout import predict
     from planet_tf import pictures
     from planet_tf.tools import plots

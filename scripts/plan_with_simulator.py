@@ -31,8 +31,9 @@ from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
 from planet_tf.control.tasks import EPISODE_FRAMES, get_task
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold, fold_int
-from scripts.command_line import Parser
+from scripts.command_line import Parser, expanded
 
 # Paper, table 1, "CEM + true simulator": the defaults below, no learning.
 PAPER = {
@@ -261,7 +262,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead"
     )
-    add("--csv", type=pathlib.Path, help="append one row to this file")
+    add("--csv", type=expanded, help="append one row to this file")
     args = parser.parse_args(argv)
     try:
         get_reward(args.task)
@@ -296,6 +297,10 @@ def main(argv: list[str]) -> int:
         args.noise_exponent,
         args.warm_start,
     )
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # Else it complains later.
     constructor = functools.partial(Simulator, args.task)
     say = functools.partial(
         print, file=sys.stderr if args.json else sys.stdout, flush=True

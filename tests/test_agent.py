@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,17 @@ def test_five_lines(folder, monkeypatch):
     action = variables["action"]
     assert action.shape == (2,) and action.dtype == np.float32
     assert np.abs(action).max() <= 1
+
+
+def test_only_the_agent_speaks(folder):
+    """TensorFlow complains that there is no GPU, in several lines."""
+    if pathlib.Path("/dev/nvidiactl").exists():
+        pytest.skip("with a GPU, what TensorFlow says is shown")
+    code = f"import planet_tf; planet_tf.load({str(folder)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_batches_and_seeds(folder):

@@ -1,8 +1,10 @@
 """The report of two tiny runs, as files and in a browser."""
 
+import csv
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,24 +19,29 @@ from tests.test_comparison import make_run
 FILES = {
     *("report.html", "report.md", "steps.png", "hours.png", "curves.csv"),
     *("runs.csv", "returns.csv", "budgets.csv", "intervals.csv"),
-    "efficiency.csv",
+    *("efficiency.csv", "simulator.csv"),
 }
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """Folder of a report, made from one going and one copied run."""
+    """Folder of a report, made from a going run, its copy, and another."""
     folder = tmp_path_factory.mktemp("report")
     runs = folder / "runs"
-    first = make_run(runs / "first", [10.0, 300, 450])
+    first = make_run(runs / "first", [10.0, 300])
+    shutil.copytree(first, runs / "copy")
+    with (first / "metrics.jsonl").open("a") as file:
+        file.write('{"updates": 300, "env_steps": 30000, "time/total": 5400, ')
+        file.write('"test/return_cup_catch": 450}\n')
     video = gif.encode_gif(np.zeros([3, 8, 8, 3], np.uint8), 20)
     (first / "test_open_loop.gif").write_bytes(video)
     (first / "gone.gif").symlink_to("nowhere")
     with (first / "metrics.jsonl").open("a") as file:
         file.write('{"updates": 400, "env_st')
-    copy = make_run(runs / "copy", [20.0, 400])
+    again = make_run(runs / "again", [20.0, 400])
     out = folder / "out"
-    command = [str(first), f"{first}/", str(copy), f"--out={out}"]
+    command = [str(runs / "copy"), str(first), f"{first}/", str(again)]
+    command += [f"--out={out}"]
     assert compare_results.main(command) == 0
     return out
 
@@ -60,9 +67,37 @@ def test_folder_that_is_given_twice_counts_once(report):
     assert lines[1].endswith("first,cpu,cup_catch,0,10000.0,0.5,10.0")
 
 
-def test_copied_run_is_named(report):
-    """Seeds that are no seeds would make intervals too narrow."""
+def test_copied_run_counts_once(report):
+    """The one that came further; scores are 760 / 3 and 420 / 2."""
+    text = (report / "report.html").read_text()
+    (line,) = re.findall("[^>]*is a copy of[^<]*", text)
+    assert re.fullmatch(".*/copy: left out, it is a copy of .*/first", line)
+    (scores,) = csv.DictReader((report / "intervals.csv").open())
+    assert scores["scores"] == "2"
+    assert float(scores["median"]) == pytest.approx((760 / 3 + 210) / 2)
+
+
+def test_another_run_of_a_seed_is_named(report):
+    """Seeds that are no seeds make intervals too narrow."""
     assert "seed 0 counts 2 times" in (report / "report.html").read_text()
+
+
+def test_planner_on_the_simulator_is_shown(report):
+    """In its own section alone."""
+    text = (report / "report.html").read_text()
+    assert "<h2>The planner on the true simulator</h2>" in text
+    assert "50 x 3 x 12" in text
+    for name in ("runs", "returns", "intervals", "efficiency"):
+        assert "719.7" not in (report / f"{name}.csv").read_text()
+
+
+def test_another_file_of_the_planner(tmp_path, monkeypatch, capsys):
+    """One that is missing is named; no shell expands this `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command = ["run", "--out=~/out", "--planner=~/none.csv"]
+    assert compare_results.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}/none.csv cannot be read")
 
 
 def test_browser_shows_report_without_an_error(report, tmp_path):
@@ -125,11 +160,17 @@ def test_video_that_a_run_deletes_meanwhile(report):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [([], "RUNS, --out"), (["run", "--out=x", "--ot=y"], "--ot=y")],
+    [
+        ([], "RUNS, --out"),
+        # Not that --out is missing.
+        (["run", "--ot=y"], "There is no flag --ot; did you mean --out?"),
+        (["run", "-out", "y"], "There is no flag -out; did you mean --out?"),
+        (["--out=x", "--", "--ot"], "--ot holds no run"),
+    ],
 )
 def test_bad_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit) as error:
-        compare_results.main(arguments)
+        sys.exit(compare_results.main(arguments))
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

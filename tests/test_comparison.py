@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import pathlib
+import re
+import time
 
 import matplotlib.colors
 import numpy as np
@@ -15,6 +17,7 @@ from scripts.comparison import (
     figures,
     published,
     runs,
+    simulator,
     statistics,
     tables,
 )
@@ -35,10 +38,15 @@ def make_run(
                 "updates": 100 * i,
                 "env_steps": 10_000 * i,
                 "time/total": 1800.0 * i,
+                "wall_time": time.time(),
                 f"test/return_{task}": value,
             }
             # Episodes between tests have lines without a test.
-            between = {"updates": 100 * i - 50, "env_steps": 10_000 * i - 1000}
+            between = {
+                "updates": 100 * i - 50,
+                "env_steps": 10_000 * i - 1000,
+                "wall_time": time.time(),
+            }
             file.write(f"{json.dumps(between)}\n{json.dumps(point)}\n")
     return folder
 
@@ -89,6 +97,39 @@ def test_unfinished_line_is_no_problem_but_a_damaged_one_is(tmp_path):
     (result,), problems = runs.read(folder)
     assert result.updates == 300
     assert len(problems) == 1 and "line 5" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("test/return_cup_catch", '"high"', "'high', not a number"),
+        ("time/total", "[1]", r"\[1\], not a number"),
+        ("updates", "1e999", "not finite"),
+        ("env_steps", "null", "None, not a number"),
+        ("updates", "1" + "0" * 400, "not finite"),
+    ],
+)
+def test_damaged_value_is_named(tmp_path, name, value, message):
+    """With file and line; the other lines are used."""
+    folder = make_run(tmp_path / "r", [1.0, 3.0])
+    path = folder / "metrics.jsonl"
+    point = {"updates": "300", "env_steps": "30000", name: value}
+    pairs = ", ".join(f'"{key}": {text}' for key, text in point.items())
+    with path.open("a") as file:
+        file.write(f"{{{pairs}}}\n")
+    (result,), (problem,) = runs.read(folder)
+    assert (result.final, result.updates) == (2, 200)
+    assert re.match(f"{path}, line 5: .*{name} is {message}$", problem)
+
+
+def test_return_that_is_not_finite_is_no_test(tmp_path):
+    """Training writes null for it; other values may be lists."""
+    folder = make_run(tmp_path / "r", [1.0, 3.0])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"updates": 300, "env_steps": 30000, "a_by_step": [1], ')
+        file.write('"test/return_cup_catch": null}\n')
+    (result,) = read(folder)
+    assert (result.final, result.updates) == (2, 300)
 
 
 def test_nothing_is_filled_in_before_the_first_test(tmp_path):
@@ -358,6 +399,20 @@ def test_all_tasks_together(tmp_path):
     assert interval["95 % interval"] == "single seed"
 
 
+@pytest.mark.parametrize(
+    "other", [{"preset": "debug"}, {"task": "gym:HalfCheetah-v5"}]
+)
+def test_all_tasks_only_where_they_can_be_compared(tmp_path, other):
+    """Not where another agent has other tasks, or returns another scale."""
+    folders = [
+        make_run(tmp_path / "a", [10.0]),
+        make_run(tmp_path / "b", [60.0], task="walker_walk"),
+        make_run(tmp_path / "c", [500.0], **other),
+    ]
+    rows = by_name(folders)["intervals"].rows
+    assert len(rows) == 3 and not any("all" in row[1] for row in rows)
+
+
 def test_published_file_holds_the_papers_table():
     """Spot checks against the paper's Table 1."""
     references = published.read()
@@ -391,6 +446,56 @@ def test_damaged_published_file_is_named(tmp_path):
         path.write_text(content)
         with pytest.raises(ValueError, match=f"published.csv{message}"):
             published.read(tmp_path)
+
+
+HEADER = (
+    "task,candidates,elites,iterations,horizon,noise_exponent,warm_start,"
+    "returns\n"
+)
+
+
+def test_planner_on_the_simulator_by_hand(tmp_path):
+    """Small searches first; tasks without any are shown as missing."""
+    path = tmp_path / "planner.csv"
+    path.write_text(
+        f"{HEADER}ball_in_cup-catch,1000,100,10,12,0.0,False,990\n"
+        "cup_catch,50,5,3,12,1.0,True,700.0 900.0\n"
+        "cartpole_balance,50,5,3,12,0.0,False,400\n"
+    )
+    made = simulator.table(simulator.read(path), published.read())
+    paper = "paper: 1,000 x 10 x 12"
+    assert [made.rows[i][-1] for i in range(4)] == [850, 964, 656, 825]
+    cells = [r for r in made.cells() if r[0] == "cup_catch"]
+    assert cells == [
+        ["cup_catch", "50 x 3 x 12", "warm start, noise 1/f^1", "5", "2"]
+        + ["800.0", "100.0", "990.0", "993"],
+        ["cup_catch", "1,000 x 10 x 12", "plain", "100", "1"]
+        + ["990.0", "–", "990.0", "993"],
+    ]
+    missing = row(made, task="walker_walk")
+    assert missing.pop(paper) == 994
+    assert missing.pop("task") == "walker_walk"
+    assert all(x == "–" or math.isnan(x) for x in missing.values())
+    # Not the paper's.
+    assert math.isnan(row(made, task="cartpole_balance")[paper])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "a,50,5,3,12,0.0,False,9 nine",
+            "row 2, column returns: 'nine' is not",
+        ),
+        ("a,50,5,3,many,0.0,False,9", "row 2, column horizon: 'many' is not"),
+        ("a,50,5,3,12,0.0,False,", "row 2: no value for returns"),
+    ],
+)
+def test_damaged_file_of_the_planner_is_named(tmp_path, line, message):
+    path = tmp_path / "planner.csv"
+    path.write_text(f"{HEADER}{line}\n")
+    with pytest.raises(ValueError, match=f"^{path}, {message}"):
+        simulator.read(path)
 
 
 def test_table_in_three_formats():
@@ -445,6 +550,8 @@ def test_nothing_published_looks_like_a_run_or_hides_another(tmp_path):
     apart = np.diff(np.sort(np.array(pixels)[:, 0])) * 72 / fig.dpi
     assert apart.min() > others[0].get_markersize()
     assert np.ptp(np.array(pixels)[:, 1]) < 1e-6
+    (legend,) = fig.legends  # The picture says so itself.
+    assert "moved aside" in legend.get_title().get_text()
 
 
 def test_published_run_is_read():

@@ -284,8 +284,10 @@ def test_values_that_cannot_work_are_refused(arguments, message):
 
 
 def test_unknown_task_is_refused():
-    with pytest.raises(ValueError, match="--tasks=cup_catc: .*'cup_catch'"):
-        parse("--task=cup_catc")
+    """Under the name of the flag that was typed."""
+    for flag in ("--task", "--tasks"):
+        with pytest.raises(ValueError, match=f"^{flag}=cup_catc: .*cup_catch'"):
+            parse(f"{flag}=cup_catc")
 
 
 def test_borders_are_valid():

@@ -17,6 +17,7 @@ from scripts.comparison.table import UNKNOWN, Cell, Table
 
 FILE = published.FOLDER / "planner_on_simulator.csv"
 
+_PLAIN = "plain"
 _BUDGET = ("candidates", "iterations", "horizon")
 _NUMBERS = (*_BUDGET, "elites", "noise_exponent")
 
@@ -85,7 +86,7 @@ def table(searches: Sequence[Search], references: Sequence[Reference]) -> Table:
         columns=(
             "task",
             "candidates x iterations x horizon",
-            "search",
+            "variant",
             "elites",
             "episodes",
             "mean return",
@@ -97,11 +98,11 @@ def table(searches: Sequence[Search], references: Sequence[Reference]) -> Table:
         note=(
             f"{UNKNOWN}: not measured. For reference: the planner with physics "
             "in place of the model learns nothing, and no other table counts "
-            "these returns. Our best: the highest mean of a task's rows. The "
-            "paper's search, with 100 elites, starts from nothing at each "
-            "decision and has independent noise; warm start: from the rest of "
-            "the last plan; noise 1/f^k: power falls like this with the "
-            "frequency. Horizon: in decisions."
+            "these returns. Our best: the highest mean of a task's rows. "
+            "Plain: as in the paper (there with 100 elites), each decision's "
+            "search begins anew, with independent noise; warm start: with the "
+            "rest of the last plan; noise 1/f^k: its power falls like this "
+            "with the frequency. Horizon: in decisions. Std: over episodes."
         ),
         formats={"mean return": ".1f", "std": ".1f", "our best": ".1f"},
     )
@@ -111,11 +112,10 @@ def _variant(warm_start: bool, noise_exponent: float) -> str:
     changes = ["warm start"] * warm_start
     if noise_exponent:
         changes.append(f"noise 1/f^{noise_exponent:g}")
-    return ", ".join(changes) or "as the paper's"
+    return ", ".join(changes) or _PLAIN
 
 
-def _size(search: Search) -> tuple[float, str]:
-    return (
-        search.candidates * search.iterations * search.horizon,
-        search.variant,
-    )
+def _size(search: Search) -> tuple[float, bool, str]:
+    """For sorting; of searches of one size, the plain one comes first."""
+    size = search.candidates * search.iterations * search.horizon
+    return size, search.variant != _PLAIN, search.variant
