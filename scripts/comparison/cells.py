@@ -30,7 +30,7 @@ def read(
                 where = f"{path}, row {reader.line_num}"
                 if None in row:
                     raise ValueError(f"{where}: more cells than in the header.")
-                row = {name: text for name, text in row.items() if text}
+                row = {k: v for k, v in row.items() if v and v.strip()}
                 for name in needed:
                     if name not in row:
                         raise ValueError(f"{where}: no value for {name}.")
