@@ -18,9 +18,7 @@ import sys
 
 import numpy as np
 import yaml
-from matplotlib.figure import Figure
 
-from planet_tf.tools import plots
 from planet_tf.tools.files import atomic_write
 from scripts import command_line
 from scripts.comparison import cells
@@ -77,7 +75,7 @@ def main() -> None:
     files = [values.out / f"learning_parity.{kind}" for kind in ("csv", "png")]
     with atomic_write(files[0]) as file:
         file.write(text.getvalue().encode())
-    plots.save(figure(original, runs), files[1])
+    draw(original, runs, files[1])
     print("Learning beside the original's:", *files)
 
 
@@ -160,8 +158,10 @@ def compare(original: Curves, runs: list[Curves]) -> list[dict]:
     return rows
 
 
-def figure(original: Curves, runs: dict[str, Curves]) -> Figure:
-    """One panel for each measure; the original's curves are black."""
+def draw(original: Curves, runs: dict[str, Curves], path: pathlib.Path) -> None:
+    """A PNG with one panel for each measure; the original's curve is black."""
+    from planet_tf.tools import plots  # Which --help need not wait for.
+
     fig, axes = plots.figure(2, 3, size=(4.4, 3.2))
     colors = [*plots.COLORS[: len(runs)], plots.BLACK]
     everyone = {**runs, "original": original}
@@ -181,7 +181,7 @@ def figure(original: Curves, runs: dict[str, Curves]) -> Figure:
     axes[0, 0].set_ylim(learned.min() - 2, learned.max() + 2)
     axes[1, 0].set(yscale="log", ylabel="norm")
     plots.legend(axes[0, 0])
-    return fig
+    plots.save(fig, path)
 
 
 def _mean(curve: np.ndarray, low: float, high: float) -> float:
