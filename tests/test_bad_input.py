@@ -84,7 +84,7 @@ def _reset(values):
         values[name].unparse()
 
 
-@many(600)
+@many(1200)
 @given(NAMES, st.one_of(PLAIN.map(str), VALUES.map(_as_yaml)))
 @example("batch_shape", "1e999,2")
 @example("tasks", "gym:")
@@ -92,7 +92,7 @@ def test_flags(name, value):
     _accepted([f"--{name}={value}"])
 
 
-@many(600)
+@many(1200)
 @given(PARAMS)
 @example("{seed: 2020-99-01}")
 @example("[" * 300)  # Deeper than Python recurses.
