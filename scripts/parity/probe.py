@@ -10,12 +10,17 @@ import numpy as np
 from planet_tf.control.environments import DeepMindControl, Observation
 from planet_tf.control.tasks import get_task
 
+_SEEDS = 1000  # Trying them all takes 0.3 s, the cheetah 4 s.
+
 
 class Probe(DeepMindControl):
     """A task whose observations hold `physics_state` too.
 
     Every episode begins in a given state, because the golden arrays do not say
-    which seed led to it.
+    which seed led to it. A seed that leads to it is looked for first: the
+    simulator holds more than its state (the cheetah comes out of 200 steps with
+    forces that its solver starts from), and what that changes in the 14th digit
+    has grown to the third when an episode ends.
 
     Args:
         task: By name.
@@ -43,11 +48,15 @@ class Probe(DeepMindControl):
         self.draw = True
 
     def reset(self, seed: int) -> Observation:
-        """Starts the episode."""
+        """Starts the episode; `seed` is not used."""
         draw, self.draw = self.draw, False
-        super().reset(seed)
-        self.draw = draw
         physics = self._env.physics
+        for other in range(_SEEDS):
+            super().reset(other)
+            if np.array_equal(physics.get_state(), self._start):
+                self.draw = draw
+                return self._observe(self._env.task.get_observation(physics))
+        self.draw = draw
         with physics.reset_context():
             physics.set_state(self._start)
             if self._target is not None:
