@@ -7,12 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from planet_tf import build
 from planet_tf.config import Config
 from planet_tf.tools.golden import original_variables
 from scripts import check_parity
-from scripts.parity import acting, model
+from scripts.parity import acting, model, training
 from scripts.parity.probe import play
 from scripts.parity.report import EXACT, LAYER, SETTINGS, Parity
 
@@ -57,6 +58,17 @@ def test_rows_have_their_own_scale(tmp_path):
     parity.check("file:x", ours, LAYER)
     parity.check("file:x", ours, LAYER, rows=True)
     assert [check.passed for check in parity.checks] == [True, False]
+
+
+def test_small_differences_of_large_numbers(tmp_path):
+    """1e-3 nats beyond 3 are not known to 1e-5; nor may they be anything."""
+    parity = _parity(tmp_path, x=np.array([0.0, 1e-3]))
+    parity.check("file:x", [0.0, 1.002e-3], LAYER)
+    parity.check("file:x", [0.0, 1.002e-3], LAYER, least=3.0)
+    parity.check("file:x", [0.0, 1.1e-3], LAYER, least=3.0)
+    parity.check("file:x", [0.0, 1.002e-3], LAYER, least=1e-6)
+    passed = [check.passed for check in parity.checks]
+    assert passed == [False, True, False, False]
 
 
 def test_names_are_compared(tmp_path):
@@ -106,6 +118,28 @@ def test_sizes_follow_from_the_shapes(tmp_path):
         np.savez(tmp_path / "inputs.npz", action=np.zeros([2, 6, 4]))
         ours = original_variables(model.build(Parity(tmp_path), file))
         assert {k: list(v.shape) for k, v in ours.items()} == shapes
+
+
+def test_gradients_where_a_unit_switches(tmp_path):
+    """One entry may be off by a little; a small variable may not be wrong."""
+    rng = np.random.default_rng(0)
+    large, small = rng.normal(size=[2, 4096]) * [[1.0], [1e-3]]
+    parity = _parity(
+        tmp_path,
+        sample_index=np.tile(np.arange(32), [2, 1]),
+        x_grad_norm=np.linalg.norm([large, small], axis=1),
+        x_grad_sample=np.stack([large[:32], small[:32]]),
+    )
+
+    def passed(*gradients):
+        del parity.checks[:]
+        gradients = [tf.constant(gradient) for gradient in gradients]
+        training._check_gradients(parity, "file:x", gradients, "file:")
+        return [check.passed for check in parity.checks]
+
+    switched = np.where(np.arange(4096) == 3, large + 0.03, large)
+    assert passed(switched, small) == [True, True]
+    assert passed(large, 1.05 * small) == [False, False]
 
 
 def test_worlds_begin_as_the_folder_says():

@@ -17,7 +17,15 @@ from scripts.parity.model import (
     inputs,
     pick,
 )
-from scripts.parity.report import EXACT, GRADIENT, UNROLL, Parity
+from scripts.parity.report import (
+    EXACT,
+    GRADIENT,
+    SWITCHED,
+    UNROLL,
+    Parity,
+)
+
+_FREE_NATS = 3.0  # Of all losses in the folder but `nofree`.
 
 
 def losses(p: Parity) -> None:
@@ -63,7 +71,7 @@ def overshooting(p: Parity) -> None:
 
 
 def optimizer(p: Parity) -> None:
-    """Three updates, with and without clipping."""
+    """A few updates, with and without clipping."""
     names = p.get("optimizer:var_names").tolist()
     index = p.get("optimizer:sample_index")
     batch, noise = inputs(p, "eps")
@@ -77,7 +85,8 @@ def optimizer(p: Parity) -> None:
         before = [variables[name].numpy() for name in names]
         p.check("optimizer:weights_0", pick(before, index), EXACT)
         loss, norm = [], []
-        for i in (1, 2, 3):
+        updates = len(p.get(f"{prefix}_grad_global_norm"))
+        for i in range(1, updates + 1):
             metrics = step(batch, noise)
             loss.append(metrics["loss"])
             norm.append(metrics["grad_norm"])
@@ -108,8 +117,8 @@ def _check_losses(
         p.check(f"{prefix}_{name}", tf.reduce_mean(terms[name]), UNROLL)
     divergence = terms["divergence"]
     check_divergence(p, f"{prefix}_divergence_raw", terms["kl"], UNROLL)
-    p.check(f"{prefix}_divergence_per_step", divergence, UNROLL)
-    p.check(f"{prefix}_divergence", tf.reduce_mean(divergence), UNROLL)
+    _check_clipped(p, f"{prefix}_divergence_per_step", divergence)
+    _check_clipped(p, f"{prefix}_divergence", tf.reduce_mean(divergence))
     p.check(f"{prefix}_total", loss, UNROLL)
     norm = tf.linalg.global_norm(gradients)
     p.check(f"{prefix}_grad_global_norm", norm, GRADIENT)
@@ -156,11 +165,11 @@ def _check_overshooting(
     prefix = f"overshooting:{name}"
     clipped = terms["overshooting"]
     mode, _ = name.split("_")
-    p.check(f"overshooting:{mode}_divergence_clipped", clipped, UNROLL)
+    _check_clipped(p, f"overshooting:{mode}_divergence_clipped", clipped)
     mean = tf.reduce_mean(clipped)
-    p.check(f"{prefix}_overshooting_nan_as_zero", mean, UNROLL)
+    _check_clipped(p, f"{prefix}_overshooting_nan_as_zero", mean)
     mean = tf.reduce_sum(clipped) / mask[:, :, 1:-1].sum()
-    p.check(f"{prefix}_overshooting_valid_only", mean, UNROLL)
+    _check_clipped(p, f"{prefix}_overshooting_valid_only", mean)
     for array in (f"{prefix}_overshooting", f"{prefix}_total"):
         p.skip(array, "NaN, as the original does not mask; see masked_*")
     _check_gradients(p, prefix, gradients, "overshooting:")
@@ -176,12 +185,17 @@ def _check_masked(
     """Against the original's functions, given the mask."""
     prefix = f"overshooting:{name}"
     clipped = terms["overshooting"]
-    p.check(f"{prefix}_divergence_clipped", clipped, UNROLL)
-    p.check(f"{prefix}_overshooting", tf.reduce_mean(clipped), UNROLL)
+    _check_clipped(p, f"{prefix}_divergence_clipped", clipped)
+    _check_clipped(p, f"{prefix}_overshooting", tf.reduce_mean(clipped))
     p.check(f"{prefix}_total", loss, UNROLL)
     norm = tf.linalg.global_norm(gradients)
     p.check(f"{prefix}_grad_global_norm", norm, GRADIENT)
     _check_gradients(p, prefix, gradients, "overshooting:")
+
+
+def _check_clipped(p: Parity, array: str, divergence: tf.Tensor) -> None:
+    """Compares what is left of divergences after free nats, often little."""
+    p.check(array, divergence, UNROLL, least=_FREE_NATS)
 
 
 def _gradients(
@@ -203,4 +217,11 @@ def _check_gradients(
     values = [gradient.numpy() for gradient in gradients]
     norms = [np.linalg.norm(x) for x in values]
     p.check(f"{prefix}_grad_norm", norms, GRADIENT, rows=True)
-    p.check(f"{prefix}_grad_sample", pick(values, index), GRADIENT, rows=True)
+    p.check(
+        f"{prefix}_grad_sample",
+        pick(values, index),
+        SWITCHED,
+        rows=True,
+        average=True,
+        note="on average: rectifiers switch by rounding",
+    )
