@@ -17,13 +17,20 @@ FLAGS = """
     --collect_every=8 --max_steps=36 --conv_depth=1 --planner_horizon=2
     --planner_amount=3
 """.split()
+# Likewise, without pixels, and with episodes beside the updates.
+BESIDE = [
+    *FLAGS,
+    "--task=tests.fakes:SeededWorld",
+    "--action_repeat=1",
+    "--collect_while_training",
+]
 KILLED, TERMINATED = -9, 143
 
 
-def _start(logdir, point, count=0):
+def _start(logdir, point, count=0, first="", flags=FLAGS):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.interrupted", point, str(count)]
-        + [f"--logdir={logdir}", *FLAGS],
+        [sys.executable, "-m", "tests.interrupted", point, str(count), first]
+        + [f"--logdir={logdir}", *flags],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,12 +99,31 @@ def test_stopped_anywhere_it_ends_the_same(tmp_path):
         _finish(_start(logdir, point, count), status)
     _finish(_start(logdir, "never"), 0)
     _finish(reference, 0)
+    _assert_same(tmp_path / "reference", logdir)
 
-    metrics = _metrics(tmp_path / "reference")
+
+def _assert_same(reference, logdir):
+    metrics = _metrics(reference)
     assert [x["updates"] for x in metrics] == [5, 9, 10, 13, 15]
     assert _metrics(logdir) == metrics
     for read in (_episodes, _checkpoints, _videos):
-        expected, found = read(tmp_path / "reference"), read(logdir)
+        expected, found = read(reference), read(logdir)
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             np.testing.assert_equal(found[name], value, str(name))
+
+
+def test_episodes_beside_updates(tmp_path):
+    """Whichever end first, and stopped in whatever round: the same run.
+
+    Agents that plan with newer weights, or batches from newer episodes, show.
+    """
+    reference = _start(tmp_path / "reference", "never", 0, "updates", BESIDE)
+    logdir = tmp_path / "run"
+    count = random.SystemRandom().randint(1, 14)
+    print(count)  # Shown when the test fails.
+    stopped = _start(logdir, "terminated update", count, "episodes", BESIDE)
+    _finish(stopped, TERMINATED)
+    _finish(_start(logdir, "never", 0, "episodes", BESIDE), 0)
+    _finish(reference, 0)
+    _assert_same(tmp_path / "reference", logdir)
