@@ -1,19 +1,16 @@
 """`planet_tf.train` in a process that a fault ends at a chosen point.
 
-    python -m tests.interrupted POINT COUNT FIRST [flags of planet_tf.train]
+    python -m tests.interrupted POINT COUNT [flags of planet_tf.train]
 
 The fault strikes when POINT is reached for the COUNT-th time. "never" runs on
 to the end. Functions run eagerly, because compiling them takes longer than
-the whole run. FIRST is for runs that collect while training: "episodes" are
-all played before a round's updates begin, or "updates" done before.
+the whole run.
 """
 
-import concurrent.futures
 import io
 import os
 import signal
 import sys
-import types
 
 import numpy as np
 import tensorflow as tf
@@ -95,33 +92,14 @@ def strike(point: str, count: int) -> None:
     setattr(owner, name, counted)
 
 
-def in_order(first: str) -> None:
-    """Ends what a thread may do beside the updates before them, or after."""
-    pool = concurrent.futures.ThreadPoolExecutor
-    submit = pool.submit
-
-    def ordered(self, function, *args):
-        if self._thread_name_prefix != "worlds":
-            return submit(self, function, *args)
-        if first == "updates":
-            result = lambda: submit(self, function, *args).result()  # noqa: E731
-            return types.SimpleNamespace(result=result)
-        future = submit(self, function, *args)
-        concurrent.futures.wait([future])
-        return future
-
-    pool.submit = ordered
-
-
 if __name__ == "__main__":
-    point, count, first = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    point, count = sys.argv[1], int(sys.argv[2])
     tf.config.run_functions_eagerly(True)
     if point != "never":
         strike(point, count)
-    in_order(first)
     train.define_flags()
     app.run(
         train.main,
-        [sys.argv[0], *sys.argv[4:]],
+        [sys.argv[0], *sys.argv[3:]],
         flags_parser=config.parse_flags,
     )

@@ -1,30 +1,21 @@
 """Faults that are survived, and faults that end a run in order."""
 
 import contextlib
-import dataclasses
 import functools
 import logging
-import os
 import resource
-import signal
-import threading
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet_tf import train
-from planet_tf.config import PRESETS
 from planet_tf.control.collector import ATTEMPTS, Collector
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
-from planet_tf.tools import files
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.checkpoint import Checkpoint, Position, Saver
 from planet_tf.training.guards import SkippedUpdates, memory_for
-from planet_tf.training.learner import Learner
 from tests import fakes
 
 
@@ -69,61 +60,6 @@ def test_a_world_that_always_fails_ends_the_run(tmp_path, caplog):
         _play(tmp_path, ATTEMPTS)
     assert len(caplog.records) == ATTEMPTS - 1
     assert not list(tmp_path.glob("episodes/*"))
-
-
-@pytest.fixture
-def train_beside(tmp_path, monkeypatch):
-    """Trains in a world that gets a signal once it is played in a thread."""
-    step, sent = Worker.step, threading.Event()
-
-    def run(number):
-        def signalled(worker, action):
-            if threading.current_thread() is not threading.main_thread():
-                os.kill(worker._process.pid, number)
-                sent.set()
-            return step(worker, action)
-
-        monkeypatch.setattr(Worker, "step", signalled)
-        config = dataclasses.replace(
-            PRESETS["debug"],
-            tasks=("tests.fakes:SeededWorld",),
-            action_repeat=1,
-            batch_shape=(2, 3),
-            collect_while_training=True,
-        )
-        train.train(config, tmp_path)
-
-    tf.config.run_functions_eagerly(True)
-    yield run, sent
-    tf.config.run_functions_eagerly(False)
-
-
-def test_worlds_beside_updates_end_a_run_too(train_beside, tmp_path, caplog):
-    """As above, and the run continues where these episodes began."""
-    run, _ = train_beside
-    with pytest.raises(WorkerError, match="failed 3 times in a row"):
-        run(signal.SIGKILL)
-    assert len(caplog.records) == ATTEMPTS - 1
-    assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
-
-
-def test_a_run_ends_in_seconds_beside_a_world_that_hangs(
-    train_beside, monkeypatch, caplog
-):
-    run, hangs = train_beside
-    raised = []
-
-    def stop(*_):
-        assert hangs.wait(60), "nothing is played beside this update"
-        raised.append(time.monotonic())
-        raise KeyboardInterrupt(signal.SIGTERM)
-
-    monkeypatch.setattr(Learner, "update", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(signal.SIGSTOP)
-    assert time.monotonic() - raised[0] < 20
-    assert not [t for t in threading.enumerate() if "worlds" in t.name]
-    assert not caplog.records  # Nothing about an episode that is played again.
 
 
 def _variables():
