@@ -130,6 +130,20 @@ def _dynamics(
     )
 
 
+def agents(
+    config: Config, model: WorldModel, action_dim: int
+) -> dict[tuple[int, int, int, int], MPCAgent]:
+    """The agents of a run's collectors, by `Collect.planner`.
+
+    Collectors that plan alike share one, which is compiled once.
+    """
+    return {
+        collect.planner: agent(config, model, action_dim, collect)
+        for split in ("train", "test")
+        for collect in config.collectors(split).values()
+    }
+
+
 def agent(
     config: Config,
     model: WorldModel,

@@ -216,6 +216,12 @@ class Config:
         "Where recorded frames wait for training; disk takes little memory.",
         "memory | disk",
     )
+    collect_while_training: bool = param(
+        False,
+        "Play episodes beside the updates before them, not after these: "
+        "faster, but with the weights of a round earlier. Stopping costs the "
+        "updates since the last episode.",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

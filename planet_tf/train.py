@@ -11,6 +11,7 @@ stopped. TensorFlow is imported inside `train` alone, so that flag errors come
 at once and the spawned processes of the environments stay free of it.
 """
 
+import concurrent.futures
 import contextlib
 import fcntl
 import functools
@@ -31,11 +32,10 @@ from planet_tf.config import Config
 from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import (
-    Spec,
     choose_backend_for,
     make_environment,
 )
-from planet_tf.control.episodes import Episode, RandomActions, episode_return
+from planet_tf.control.episodes import RandomActions
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.files import undisturbed
@@ -43,7 +43,6 @@ from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay
 from planet_tf.tools.seeding import fold
-from planet_tf.training.schedule import noise_scale
 from planet_tf.validation import check_length
 
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
@@ -54,20 +53,21 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
     Raises:
         FloatingPointError: Loss or gradient stopped being finite.
-        KeyboardInterrupt: Of the signal handler; a checkpoint was written.
+        KeyboardInterrupt: Of the signal handler; there is a checkpoint.
         OSError: The disk is full, or not writable.
         ConfigError: The worlds are not such as `config` needs.
         ValueError: What `logdir` holds does not fit `config`.
-        WorkerError: An environment failed; a checkpoint was written.
+        WorkerError: An environment failed; there is a checkpoint.
     """
     with without_cuda_complaints():
         import tensorflow as tf
 
-        from planet_tf import build, console, dashboard, pictures
+        from planet_tf import build, console, dashboard
+        from planet_tf.players import Players, scores
+        from planet_tf.tester import Tester
         from planet_tf.tools import devices
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
-        from planet_tf.training.evaluation import holdout, merged
         from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
@@ -78,27 +78,28 @@ def train(config: Config, logdir: pathlib.Path) -> None:
     started = time.time()
     timers = Timers()
     with contextlib.ExitStack() as stack:
-        # The worlds, as many as are ever played side by side.
-        collects = {x: config.collectors(x) for x in ("train", "test")}
-        everyone = [*collects["train"].values(), *collects["test"].values()]
-        side_by_side = max(collect.batch_size for collect in everyone)
-        workers = {
-            label(task): [
-                stack.enter_context(worker(config, task))
-                for _ in range(side_by_side)
-            ]
-            for task in config.tasks
-        }
-
-        # The model, what trains it, and the agent that plans in it.
+        # Before the worlds: closing them ends what is played beside updates.
+        beside = stack.enter_context(
+            concurrent.futures.ThreadPoolExecutor(1, "worlds")
+        )
+        workers = _worlds(config, stack)
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
         build.check_worlds(config, dict(zip(workers, specs, strict=True)))
-        model = build.world_model(config, action_dim, specs[0].observations)
+
+        # The model, what trains it, and the agents that plan in it.
+        sizes = (config, action_dim, specs[0].observations)
+        model = build.world_model(*sizes)
         keys = (*KEYS, *model.diagnostics)
         learner = Learner(
             model, config.main_learning_rate, config.main_gradient_clipping
         )
+        agents = dict.fromkeys(
+            ("train", "test"), build.agents(config, model, action_dim)
+        )
+        if config.collect_while_training:
+            acting = build.world_model(*sizes)
+            agents["train"] = build.agents(config, acting, action_dim)
 
         # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
@@ -120,65 +121,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         schedule = totals.schedule(config)
 
-        # Who plays, into which replay, with which agent.
-        collectors = {
-            split: Collector(split, workers, into, config.seed, timers)
-            for split, into in (("train", replay), ("test", test_replay))
-        }
-        # Collectors that plan alike share an agent, which is compiled once.
-        agents = {
-            collect.planner: build.agent(config, model, action_dim, collect)
-            for collect in everyone
-        }
-
-        def play(split: str, name: str) -> dict[str, list[Episode]]:
-            """Episodes of every task, played by a collector."""
-            collect = collects[split][name]
-            agent = agents[collect.planner]
-            agent.action_noise = collect.action_noise * noise_scale(
-                schedule.collect_step(updates),
-                collect.action_noise_ramp,
-                collect.action_noise_min,
-            )
-            with memory_for("planning", "planner_amount", "planner_horizon"):
-                return collectors[split].play(
-                    agent, progress.played, collect.batch_size
-                )
-
-        def test(counters: dict[str, int]) -> tuple[dict, dict]:
-            """Scalars and curves of test episodes and held-out sequences."""
-            metrics, shown = {}, schedule.pictures_due(updates)
-            # Deviates from planet: every collector plays once, however many
-            # batches `test_steps` asks for.
-            for name in collects["test"]:
-                played = play("test", name)
-                metrics |= _returns(name, played)
-                if shown:
-                    pictures.log_episodes(log, counters, name, played)
-            with timers("evaluate"), memory_for("a test", "batch_shape"):
-                found = {
-                    task: holdout(
-                        model,
-                        test_replay.batches(
-                            updates,
-                            schedule.test_batches,
-                            config.batch_shape[0],
-                            min(TEST_LENGTH, *map(_rows, specs)),
-                            config.seed,
-                            keys,
-                            task,
-                        ),
-                        fold(config.seed, "holdout", updates),
-                    )
-                    for task in workers
-                }
-                scores, curves = merged(found)
-                if shown:
-                    pictures.log_predictions(log, counters, found)
-                if shown and config.histograms:
-                    pictures.log_histograms(log, counters, found, model)
-            return metrics | scores, curves
-
         configs.save(config, logdir / "config.yaml")
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
         dashboard.introduce(log, config, logdir.absolute().name)
@@ -189,10 +131,37 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             console.introduction(config, schedule, model, workers, updates)
         )
 
+        # Who plays, into which replay.
+        collectors = {
+            split: Collector(split, workers, into, config.seed, timers)
+            for split, into in (("train", replay), ("test", test_replay))
+        }
+        players = {
+            split: Players(
+                config.collectors(split),
+                agents[split],
+                collectors[split],
+                schedule,
+                progress,
+            )
+            for split in collectors
+        }
+        tester = Tester(
+            config,
+            schedule,
+            model,
+            players["test"],
+            test_replay,
+            list(workers),
+            min(TEST_LENGTH, *(spec.episode_length + 1 for spec in specs)),
+            log,
+            timers,
+        )
         random = RandomActions(action_dim, config.seed_action_correlation)
         for split, source in collectors.items():
             for task in source.missing(config.num_seed_episodes):
                 played = source.play_task(task, random, progress.played, 1)
+                source.record()
                 progress.write(console.seed_line(split, task, played))
         timers.summary()  # What comes next is counted from here.
         began = time.time()
@@ -205,7 +174,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             passed = first.seconds + time.time() - started
             return Position(updates, passed, values, *recorded, best)
 
-        saver = stack.enter_context(Saver(checkpoint, position))
+        # Episodes that are played beside updates cannot be played again later:
+        # the weights of the round's start are then gone.
+        saver = stack.enter_context(
+            Saver(
+                checkpoint, position, on_request=config.collect_while_training
+            )
+        )
         if first.train_episodes is None:
             saver.save()
         skipped = SkippedUpdates(
@@ -217,16 +192,19 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         # `losses`.
         while (start := updates - len(losses)) < schedule.total_updates:
             stop = schedule.next_stop(start)
-            for batch in _waiting(
-                replay.batches(
-                    updates,
-                    stop - updates,
-                    *config.batch_shape,
-                    config.seed,
-                    keys,
-                ),
-                timers,
-            ):
+            collect = functools.partial(
+                players["train"].play, stop, schedule.collect_due(stop)
+            )
+            if config.collect_while_training:
+                # Deviates from planet: the weights of these episodes are a
+                # round older; effect on return: unmeasured. They are a copy,
+                # so that nothing depends on which of both is faster.
+                acting.set_weights(model.get_weights())
+                collect = beside.submit(collect).result
+            batches = replay.batches(
+                updates, stop - updates, *config.batch_shape, config.seed, keys
+            )
+            for batch in _waiting(batches, timers):
                 with (
                     timers("update"),
                     memory_for("an update", "batch_shape"),
@@ -240,16 +218,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 progress.advance(losses[-1], timers)
                 saver.save_if_due()
             skipped.check(updates, losses)
-            metrics, curves = _mean(losses), {}
-
-            for name in schedule.collect_due(updates):
-                metrics |= _returns(name, play("train", name))
-
+            metrics, curves = _mean(losses) | scores(collect()), {}
+            players["train"].record()
             counters = {"updates": updates, **_steps(config, replay)}
             if schedule.test_due(updates):
-                scores, curves = test(counters)
-                metrics |= scores
-
+                found, curves = tester.test(counters)
+                metrics |= found
             metrics |= timers.summary()
             metrics["time/total"] = first.seconds + time.time() - started
             with undisturbed():
@@ -260,11 +234,27 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     best = metrics["test/score"]
                     checkpoint.save(position(), best=True)
                 saver.save()
-            done = max(updates - first.updates, 1)
-            pace = (time.time() - began) / done
+            pace = (time.time() - began) / max(updates - first.updates, 1)
             left = pace * (schedule.total_updates - updates)
             progress.note(**console.scores(metrics))
             progress.write(console.line(counters, metrics, left))
+
+
+def _worlds(
+    config: Config, stack: contextlib.ExitStack
+) -> dict[str, list[Worker]]:
+    """By task, as many worlds as are ever played side by side."""
+    count = max(
+        collect.batch_size
+        for split in ("train", "test")
+        for collect in config.collectors(split).values()
+    )
+    return {
+        label(task): [
+            stack.enter_context(worker(config, task)) for _ in range(count)
+        ]
+        for task in config.tasks
+    }
 
 
 def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
@@ -306,16 +296,6 @@ def _mean(losses: list[dict]) -> dict[str, float]:
     return {**means, "train/skipped": float(values["skipped"].sum())}
 
 
-def _returns(name: str, played: dict[str, list[Episode]]) -> dict[str, float]:
-    """Mean returns by task, and their mean, the original's `score`."""
-    returns = {
-        task: float(np.mean([episode_return(episode) for episode in episodes]))
-        for task, episodes in played.items()
-    }
-    scores = {f"{name}/return_{task}": x for task, x in returns.items()}
-    return {**scores, f"{name}/score": float(np.mean(list(returns.values())))}
-
-
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
     """Episodes, decisions and simulator steps in the training data."""
     steps = {task: replay.agent_steps(label(task)) for task in config.tasks}
@@ -328,11 +308,6 @@ def _steps(config: Config, replay: Replay) -> dict[str, int]:
         "agent_steps": sum(steps.values()),
         "env_steps": sum(steps[task] * repeats[task] for task in steps),
     }
-
-
-def _rows(spec: Spec) -> int:
-    """Rows of an episode: one more than decisions."""
-    return spec.episode_length + 1
 
 
 def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:

@@ -1,6 +1,7 @@
-"""A tiny run in a folder, as training would leave it, without training."""
+"""The folders of runs: made without training, and compared bit by bit."""
 
 import dataclasses
+import json
 
 import numpy as np
 import tensorflow as tf
@@ -66,3 +67,58 @@ def delete_meanwhile(monkeypatch, logdir):
 
     monkeypatch.setattr(run_folder, "find", late)
     return found
+
+
+def assert_same(reference, logdir, updates):
+    """Everything in two folders but the time is the same.
+
+    Args:
+        reference: A folder.
+        logdir: Another one.
+        updates: After which a line was logged.
+    """
+    metrics = _metrics(reference)
+    assert [x["updates"] for x in metrics] == updates
+    assert _metrics(logdir) == metrics
+    for read in (_episodes, _checkpoints, _videos):
+        expected, found = read(reference), read(logdir)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            np.testing.assert_equal(found[name], value, str(name))
+
+
+def _episodes(logdir):
+    """By folder, number and task; file names hold the time as well."""
+    result = {}
+    for path in logdir.glob("*_episodes/*.npz"):
+        with np.load(path) as file:
+            result[path.parent.name, *path.name.split("-")[:2]] = dict(file)
+    return result
+
+
+def _metrics(logdir):
+    lines = (logdir / "metrics.jsonl").read_text().splitlines()
+    points = [json.loads(line) for line in lines]
+    return [
+        {k: v for k, v in x.items() if "time" not in k.partition("/")[0]}
+        for x in points
+    ]
+
+
+def _checkpoints(logdir):
+    """Every tensor of every checkpoint, and the positions without the time."""
+    result = {}
+    for path in logdir.glob("checkpoints/**/*.index"):
+        reader = tf.train.load_checkpoint(str(path.with_suffix("")))
+        names = set(reader.get_variable_to_shape_map())
+        # Holds the names that Keras gives, which count up within a process.
+        for name in names - {"_CHECKPOINTABLE_OBJECT_GRAPH"}:
+            value = reader.get_tensor(name)
+            if name.startswith("position/"):
+                value = json.loads(value) | {"seconds": None}
+            result[path.relative_to(logdir), name] = value
+    return result
+
+
+def _videos(logdir):
+    return {p.name: p.read_bytes() for p in logdir.glob("**/*.gif")}

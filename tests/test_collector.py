@@ -37,6 +37,9 @@ def test_every_task_is_played_and_recorded(tmp_path):
     """Actions are as wide as the widest task's in every episode."""
     collector, replay = _collector(tmp_path)
     played = collector.play(RandomActions(3))
+    assert replay.episodes == 0
+    collector.record()
+    collector.record()  # Nothing is left to record.
     assert set(played) == {"cup_catch", "cheetah_run"}
     assert played["cup_catch"][0]["action"].shape == (7, 3)
     assert replay.count("cup_catch") == replay.count("cheetah_run") == 1
@@ -46,9 +49,11 @@ def test_what_is_missing_is_played_and_no_more(tmp_path):
     """A task that joins a run has fewer episodes than the others."""
     collector, replay = _collector(tmp_path, worlds=2)
     collector.play_task("cup_catch", RandomActions(3), most=1)
+    collector.record()
     played = []
     for task in collector.missing(3):
         collector.play_task(task, RandomActions(3), most=1)
+        collector.record()
         played.append(task)
     assert sorted(played) == 3 * ["cheetah_run"] + 2 * ["cup_catch"]
     assert replay.count("cup_catch") == replay.count("cheetah_run") == 3
@@ -58,6 +63,7 @@ def test_worlds_side_by_side_differ(tmp_path):
     """One seed for all would collect the same episode several times."""
     collector, replay = _collector(tmp_path, worlds=3)
     played = collector.play_task("cup_catch", RandomActions(3))
+    collector.record()
     images = [episode["image"] for episode in played]
     assert len(images) == replay.count("cup_catch") == 3
     assert all(np.any(images[i] != images[i - 1]) for i in range(3))
@@ -71,14 +77,20 @@ def test_worlds_side_by_side_differ(tmp_path):
 def test_an_episode_follows_from_its_number(tmp_path):
     """A resumed run plays the episodes that it would have played."""
 
-    def rewards(directory, rounds, **options):
+    def rewards(directory, rounds, record=True, **options):
         collector, _ = _collector(directory, **options)
-        return [
-            collector.play(RandomActions(3))["cup_catch"][0]["reward"]
-            for _ in range(rounds)
-        ]
+        found = []
+        for _ in range(rounds):
+            (episode,) = collector.play(RandomActions(3))["cup_catch"]
+            found.append(episode["reward"])
+            if record:
+                collector.record()
+        collector.record()
+        return found
 
     whole = rewards(tmp_path / "whole", 3)
+    late = rewards(tmp_path / "late", 3, record=False)
+    np.testing.assert_array_equal(whole, late)
     first = rewards(tmp_path / "parts", 1)
     rest = rewards(tmp_path / "parts", 2)
     np.testing.assert_array_equal(whole, first + rest)

@@ -39,7 +39,9 @@ def _play(tmp_path, failures, ending="die"):
     timeout = 5.0 if ending == "hang" else 300.0
     with Worker(constructor, timeout) as worker:
         collector = Collector("train", {"cup": [worker]}, replay, seed=0)
-        return collector.play(RandomActions(2))["cup"][0], replay
+        (episode,) = collector.play(RandomActions(2))["cup"]
+        collector.record()
+        return episode, replay
 
 
 @pytest.mark.parametrize("ending", ["die", "hang", "raise"])
@@ -122,12 +124,16 @@ def test_saver_keeps_what_a_failure_would_lose(tmp_path):
     with contextlib.suppress(KeyError):
         with Saver(checkpoint, lambda: 1 / 0):
             raise KeyError  # Not ZeroDivisionError.
+    with contextlib.suppress(KeyError):
+        with Saver(checkpoint, lambda: Position(9), on_request=True):
+            raise KeyError
     assert checkpoint.restore() == Position(7)
 
 
 def test_saver_saves_in_time(tmp_path):
     checkpoint, _ = _checkpoint(tmp_path)
     Saver(checkpoint, Position, interval=100.0).save_if_due()
+    Saver(checkpoint, Position, 0.0, on_request=True).save_if_due()
     assert checkpoint.restore() is None
     Saver(checkpoint, Position, interval=0.0).save_if_due()
     assert checkpoint.restore() == Position()

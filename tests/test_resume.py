@@ -1,13 +1,11 @@
 """A run that is stopped anywhere ends as if it had not been, bit by bit."""
 
-import json
 import pathlib
 import random
 import subprocess
 import sys
 
-import numpy as np
-import tensorflow as tf
+from tests import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Rounds of 5, 4, 1, 3 and 2 updates: one with a test alone, some with both.
@@ -37,41 +35,6 @@ def _finish(process, status):
     return output
 
 
-def _episodes(logdir):
-    """By folder, number and task; file names hold the time as well."""
-    result = {}
-    for path in logdir.glob("*_episodes/*.npz"):
-        with np.load(path) as file:
-            result[path.parent.name, *path.name.split("-")[:2]] = dict(file)
-    return result
-
-
-def _metrics(logdir):
-    lines = (logdir / "metrics.jsonl").read_text().splitlines()
-    points = [json.loads(line) for line in lines]
-    return [
-        {k: v for k, v in x.items() if "time" not in k.partition("/")[0]}
-        for x in points
-    ]
-
-
-def _checkpoints(logdir):
-    """Every tensor of every checkpoint, and the positions without the time."""
-    result = {}
-    for path in logdir.glob("checkpoints/**/*.index"):
-        reader = tf.train.load_checkpoint(str(path.with_suffix("")))
-        for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
-            if name.startswith("position/"):
-                value = json.loads(value) | {"seconds": None}
-            result[path.relative_to(logdir), name] = value
-    return result
-
-
-def _videos(logdir):
-    return {p.name: p.read_bytes() for p in logdir.glob("**/*.gif")}
-
-
 def test_stopped_anywhere_it_ends_the_same(tmp_path):
     """Faults of any kind, at moments chosen at random, in a single run."""
     reference = _start(tmp_path / "reference", "never")
@@ -93,11 +56,4 @@ def test_stopped_anywhere_it_ends_the_same(tmp_path):
     _finish(_start(logdir, "never"), 0)
     _finish(reference, 0)
 
-    metrics = _metrics(tmp_path / "reference")
-    assert [x["updates"] for x in metrics] == [5, 9, 10, 13, 15]
-    assert _metrics(logdir) == metrics
-    for read in (_episodes, _checkpoints, _videos):
-        expected, found = read(tmp_path / "reference"), read(logdir)
-        assert expected.keys() == found.keys()
-        for name, value in expected.items():
-            np.testing.assert_equal(found[name], value, str(name))
+    runs.assert_same(tmp_path / "reference", logdir, [5, 9, 10, 13, 15])

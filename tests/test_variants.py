@@ -81,7 +81,10 @@ def test_ssm_with_every_term_and_head(tmp_path):
 
 
 def test_drnn_with_several_collectors(tmp_path):
-    """One in a batch of two worlds; two planners; one that is never due."""
+    """One in a batch of two worlds; two planners; one that is never due.
+
+    All of them play beside the updates.
+    """
     metrics, _ = _run(
         tmp_path,
         "--task=cup_catch",
@@ -92,6 +95,7 @@ def test_drnn_with_several_collectors(tmp_path):
         "--train_collects=[{}, {name: both, batch_size: 2, topk: 1,"
         " iterations: 1}, {name: late, after: 4}]",
         "--test_collects=[{}, {name: noisy, action_noise: 0.5}]",
+        "--collect_while_training",
     )
     scores = {name for name in metrics if name.endswith("/score")}
     expected = {"train", "train_both", "test", "test_noisy"}

@@ -1,4 +1,4 @@
-"""Plays episodes of every task into a replay."""
+"""Plays episodes of every task for a replay."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,6 +13,9 @@ ATTEMPTS = 3  # Failures in a row of one world that end a run.
 
 class Collector:
     """One of the run's two sources of episodes: train or test.
+
+    What was played is held back until `record`, so that a thread may play
+    while another one draws from the replay.
 
     Args:
         name: Distinguishes its random streams: collectors of one run that
@@ -37,6 +40,7 @@ class Collector:
         self._replay = replay
         self._seed = seed
         self._timers = timers
+        self._played: list[tuple[episodes.Episode, str]] = []
 
     def play(
         self,
@@ -44,7 +48,7 @@ class Collector:
         progress: Callable[[int], None] | None = None,
         most: int | None = None,
     ) -> dict[str, list[episodes.Episode]]:
-        """Plays and records episodes of every task; returns them by task.
+        """Plays episodes of every task; returns them by task.
 
         Args:
             policy: Chooses the actions.
@@ -52,8 +56,7 @@ class Collector:
             most: How many of each task's worlds play; None: all.
 
         Raises:
-            OSError: See `Replay.add`.
-            WorkerError: A world failed several times in a row.
+            WorkerError: A world failed several times in a row, or was closed.
         """
         return {
             task: self.play_task(task, policy, progress, most)
@@ -75,7 +78,8 @@ class Collector:
         fails, these episodes are dropped, and played again in new processes.
         """
         workers = self._workers[task][:most]
-        stream, first = f"{self.name}_{task}", self._replay.next_index
+        stream = f"{self.name}_{task}"
+        first = self._replay.next_index + len(self._played)
         seeds = [
             fold_int(self._seed, stream, first + i) for i in range(len(workers))
         ]
@@ -91,20 +95,29 @@ class Collector:
                         f"The world of {task} failed {ATTEMPTS} times in a "
                         f"row. {error}"
                     ) from error
+                for worker in workers:
+                    worker.restart()
                 logging.warning(
                     "Dropped an unfinished episode of %s and started its "
                     "world again, because: %s",
                     task,
                     error,
                 )
-                for worker in workers:
-                    worker.restart()
-        for episode in played:
-            self._replay.add(episode, task)
+        self._played += [(episode, task) for episode in played]
         return played
 
+    def record(self) -> None:
+        """Adds what was played since the last call to the replay.
+
+        Raises:
+            OSError: See `Replay.add`.
+        """
+        for episode, task in self._played:
+            self._replay.add(episode, task)
+        self._played.clear()
+
     def missing(self, count: int) -> Iterator[str]:
-        """Yields whose turn it is until every task has `count` episodes."""
+        """Yields whose turn it is until `count` of every task are recorded."""
         while True:
             task = min(self._workers, key=self._replay.count)
             if self._replay.count(task) >= count:

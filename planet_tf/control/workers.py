@@ -44,7 +44,8 @@ class Worker:
     The process starts at once; the constructor's result is awaited by the
     first use, so that several workers start side by side. After an exception
     in `reset` or `step` the worker can still be used; after a death or a hang
-    it has to be restarted.
+    it has to be restarted. To end what one thread plays, another may close the
+    worker.
 
         workers = [Worker(constructor) for _ in range(2)]
         promises = [worker.reset(seed=i) for i, worker in enumerate(workers)]
@@ -67,6 +68,8 @@ class Worker:
     ):
         self._timeout = timeout
         self._constructor = _pickled(constructor)
+        self._closed = False
+        self._closing = threading.Lock()
         self._start()
 
     def _start(self) -> None:
@@ -132,23 +135,32 @@ class Worker:
         return self._receive
 
     def restart(self) -> None:
-        """Makes the world anew in a new process, whatever the old one does."""
-        self._process.kill()
-        self._process.join()
-        self._connection.close()
-        self._start()
+        """Makes the world anew in a new process, whatever the old one does.
+
+        Raises:
+            WorkerError: The worker is closed.
+        """
+        with self._closing:
+            if self._closed:
+                raise WorkerError("The worker is closed.")
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._start()
 
     def close(self) -> None:
         """Ends the process. May be called twice, or after a failure."""
-        try:
-            self._connection.send(None)
-        except OSError:  # Closed, or the process is dead.
-            pass
-        self._process.join(2)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._connection.close()
+        with self._closing:
+            self._closed = True
+            try:
+                self._connection.send(None)
+            except OSError:  # Closed, or the process is dead.
+                pass
+            self._process.join(2)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+            self._connection.close()
 
     def __enter__(self) -> "Worker":
         """Returns itself."""

@@ -184,6 +184,8 @@ class Saver:
         checkpoint: Writes.
         position: Returns where the run stands.
         interval: Seconds after which `save_if_due` saves.
+        on_request: Nothing but `save` saves; for runs that cannot continue
+            from just anywhere.
     """
 
     def __init__(
@@ -191,10 +193,12 @@ class Saver:
         checkpoint: Checkpoint,
         position: Callable[[], Position],
         interval: float = 600.0,
+        on_request: bool = False,
     ):
         self._checkpoint = checkpoint
         self._position = position
         self._interval = interval
+        self._on_request = on_request
         self._saved = time.monotonic()
 
     def save(self) -> None:
@@ -204,14 +208,16 @@ class Saver:
 
     def save_if_due(self) -> None:
         """Writes one if the last was long ago."""
-        if time.monotonic() - self._saved >= self._interval:
+        late = time.monotonic() - self._saved >= self._interval
+        if late and not self._on_request:
             self.save()
 
     def __enter__(self) -> "Saver":
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind and not issubclass(kind, FloatingPointError):
+        spoilt = kind and issubclass(kind, FloatingPointError)
+        if kind and not spoilt and not self._on_request:
             # What goes wrong here says less than the first error.
             with contextlib.suppress(Exception):
                 self.save()

@@ -1,0 +1,142 @@
+"""Episodes that are played beside the updates of their round."""
+
+import concurrent.futures
+import dataclasses
+import os
+import signal
+import threading
+import time
+import types
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import config as framework
+
+from planet_tf import train
+from planet_tf.config import PRESETS
+from planet_tf.control.collector import ATTEMPTS
+from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools import files
+from planet_tf.training.learner import Learner
+from tests import runs
+
+# Rounds of 2, 1 and 1 updates, each with an episode.
+CONFIG = dataclasses.replace(
+    PRESETS["debug"],
+    tasks=("tests.fakes:SeededWorld",),
+    action_repeat=1,
+    batch_shape=(2, 3),
+    conv_depth=1,
+    planner_horizon=1,
+    planner_iterations=1,
+    train_steps=4,
+    test_steps=2,
+    max_steps=12,
+    collect_every=2,
+    deterministic=True,
+    collect_while_training=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    """Eager, because compiling takes longer than the rest."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+    framework.disable_op_determinism()
+
+
+def _play_first(monkeypatch):
+    """Episodes end before the updates of their round begin."""
+    submit = concurrent.futures.ThreadPoolExecutor.submit
+
+    def wait(pool, *args):
+        future = submit(pool, *args)
+        if pool._thread_name_prefix == "worlds":
+            concurrent.futures.wait([future])
+        return future
+
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", wait)
+
+
+def _play_last(monkeypatch):
+    """Episodes begin when the updates of their round are done."""
+    submit = concurrent.futures.ThreadPoolExecutor.submit
+
+    def late(pool, *args):
+        if pool._thread_name_prefix != "worlds":
+            return submit(pool, *args)
+        return types.SimpleNamespace(
+            result=lambda: submit(pool, *args).result()
+        )
+
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", late)
+
+
+def test_nothing_depends_on_which_is_faster(tmp_path, monkeypatch):
+    """Nor on a stop amid a round, which is then done again.
+
+    An agent that plans with newer weights shows, or a batch that holds newer
+    episodes.
+    """
+    with monkeypatch.context() as patch:
+        _play_last(patch)
+        train.train(CONFIG, tmp_path / "reference")
+
+    _play_first(monkeypatch)
+    with monkeypatch.context() as patch:
+        update, done = Learner.update, []
+
+        def stopped(*args):
+            if len(done) == 1:
+                raise KeyboardInterrupt(signal.SIGTERM)
+            done.append(None)
+            return update(*args)
+
+        patch.setattr(Learner, "update", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(CONFIG, tmp_path / "run")
+    train.train(CONFIG, tmp_path / "run")
+    runs.assert_same(tmp_path / "reference", tmp_path / "run", [2, 3, 4])
+
+
+def _signal_worlds(monkeypatch, number):
+    """Once a world is played in a thread, its process gets a signal."""
+    step, sent = Worker.step, threading.Event()
+
+    def signalled(worker, action):
+        if threading.current_thread() is not threading.main_thread():
+            os.kill(worker._process.pid, number)
+            sent.set()
+        return step(worker, action)
+
+    monkeypatch.setattr(Worker, "step", signalled)
+    return sent
+
+
+def test_a_world_that_always_fails_ends_the_run(tmp_path, monkeypatch, caplog):
+    """As in the main thread; the run continues where the round began."""
+    _signal_worlds(monkeypatch, signal.SIGKILL)
+    with pytest.raises(WorkerError, match="failed 3 times in a row"):
+        train.train(CONFIG, tmp_path)
+    assert len(caplog.records) == ATTEMPTS - 1
+    assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
+
+
+def test_a_run_ends_beside_a_world_that_hangs(tmp_path, monkeypatch, caplog):
+    """In seconds; and no process is started for the dropped episode."""
+    hangs = _signal_worlds(monkeypatch, signal.SIGSTOP)
+    raised = []
+
+    def stopped(*_):
+        assert hangs.wait(60), "nothing is played beside this update"
+        raised.append(time.monotonic())
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    monkeypatch.setattr(Learner, "update", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(CONFIG, tmp_path)
+    assert time.monotonic() - raised[0] < 20
+    assert not [t for t in threading.enumerate() if "worlds" in t.name]
+    assert not caplog.records
