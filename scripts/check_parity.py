@@ -27,6 +27,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from planet_tf.tools.quiet import without_cuda_complaints
 from scripts.command_line import Parser
 from scripts.parity.report import Check, Parity
 
@@ -74,6 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
     parity = Parity(args.directory)
     if not parity.files():
         parser.error(f"there are no npz files in {args.directory}")
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # Else it complains later.
+    tf.get_logger().setLevel("ERROR")  # Every size is traced, as it says.
     if not args.json:
         print(_row("array", "shape", "absolute", "relative", "tolerance"))
     errors = {}
