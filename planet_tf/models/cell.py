@@ -22,7 +22,12 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import ACTIVATIONS, dense, dense_stack
+from planet_tf.networks.basic import (
+    ACTIVATIONS,
+    Dense,
+    dense_stack,
+    product,
+)
 
 tfd = tfp.distributions
 
@@ -38,10 +43,18 @@ class GRU(tf.keras.layers.Layer):
     Args:
         inputs: Input size I.
         units: State size U.
+        precision: What products are computed in; gates and state are float32.
     """
 
-    def __init__(self, inputs: int, units: int, name: str = "gru"):
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        precision: str = "float32",
+        name: str = "gru",
+    ):
         super().__init__(name=name)
+        self._precision = precision
         size = inputs + units
         self.w_ru = self.add_weight(
             shape=[size, 2 * units], initializer="glorot_uniform", name="w_ru"
@@ -85,18 +98,19 @@ class GRU(tf.keras.layers.Layer):
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                tf.tensordot(x, kernel, 1) + bias
+                product(x, kernel, self._precision) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = (
-                tf.matmul(x, kernel) + share
+                product(x, kernel, self._precision) + share
                 for kernel, share in zip(from_x, shares or biases, strict=True)
             )
-            reset = tf.sigmoid(reset + tf.matmul(state, from_state[0]))
-            update = tf.sigmoid(update + tf.matmul(state, from_state[1]))
-            candidate += tf.matmul(reset * state, from_state[2])
+            reset += product(state, from_state[0], self._precision)
+            update += product(state, from_state[1], self._precision)
+            reset, update = tf.sigmoid(reset), tf.sigmoid(update)
+            candidate += product(reset * state, from_state[2], self._precision)
             candidate = tf.tanh(candidate)
             return candidate + update * (state - candidate)
 
@@ -115,6 +129,8 @@ class Gaussian(tf.keras.layers.Layer):
         layers: Hidden layers, at least one.
         activation: Theirs, a key of `ACTIVATIONS`.
         min_std: Added to every standard deviation, > 0.
+        precision: What the hidden layers' products are computed in; those of
+            mean and standard deviation are float32.
     """
 
     def __init__(
@@ -125,14 +141,15 @@ class Gaussian(tf.keras.layers.Layer):
         layers: int,
         activation: str,
         min_std: float,
+        precision: str,
         name: str,
     ):
         super().__init__(name=name)
         self._act = ACTIVATIONS[activation]
         self._min_std = min_std
-        self.hidden = dense_stack(inputs, units, layers, "hidden")
-        self.mean = dense(units, size, "mean")
-        self.std = dense(units, size, "std")
+        self.hidden = dense_stack(inputs, units, layers, precision, "hidden")
+        self.mean = Dense(units, size, "float32", "mean")
+        self.std = Dense(units, size, "float32", "std")
         self.built = True
 
     def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,7 +164,7 @@ class Gaussian(tf.keras.layers.Layer):
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 
-def split(layer: tf.keras.layers.Dense, rows: int) -> tuple[Callable, Callable]:
+def split(layer: Dense, rows: int) -> tuple[Callable, Callable]:
     """A linear layer of two concatenated inputs as two summands.
 
     What does not depend on the previous state can then be computed for all
@@ -162,10 +179,10 @@ def split(layer: tf.keras.layers.Dense, rows: int) -> tuple[Callable, Callable]:
     head, tail = layer.kernel[:rows], layer.kernel[rows:]
 
     def first(x: tf.Tensor) -> tf.Tensor:
-        return tf.tensordot(x, head, 1)
+        return product(x, head, layer.precision)
 
     def second(x: tf.Tensor) -> tf.Tensor:
-        return tf.tensordot(x, tail, 1) + layer.bias
+        return product(x, tail, layer.precision) + layer.bias
 
     return first, second
 

@@ -1,4 +1,12 @@
-"""Dense layers with the original's initial values, and the vector head."""
+"""Dense layers with the original's initial values, and the vector head.
+
+With a `precision` of "bfloat16", matrix products and convolutions are computed
+in that type, on a GPU or a CPU that has instructions for it several times as
+fast. All else is float32: weights, which are cast where they are used, biases,
+activations (except between convolutions), and what any layer returns. Keras'
+policy `mixed_bfloat16` is not used: with it, the gradient of a bias is a sum in
+bfloat16 over all rows, which stops growing after a few hundred of them.
+"""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -15,18 +23,43 @@ ACTIVATIONS = {
 }
 
 
-def dense(inputs: int, units: int, name: str) -> tf.keras.layers.Dense:
-    """A built linear layer [..., inputs] -> [..., units], Glorot and zeros."""
-    layer = tf.keras.layers.Dense(units, name=name)
-    # Built now: variables must exist before anything is traced or restored.
-    layer.build([None, inputs])
-    return layer
+def product(x: tf.Tensor, kernel: tf.Tensor, precision: str) -> tf.Tensor:
+    """float32 [..., I] times [I, O], computed in `precision`: [..., O].
+
+    The kernel is cast here, also inside loops: the gradients of their steps
+    would otherwise be added up in `precision`.
+    """
+    y = tf.tensordot(tf.cast(x, precision), tf.cast(kernel, precision), 1)
+    return tf.cast(y, tf.float32)
 
 
-def dense_stack(inputs: int, units: int, layers: int, name: str) -> list:
+class Dense(tf.keras.layers.Dense):
+    """A linear layer [..., inputs] -> [..., units], Glorot and zeros.
+
+    Attributes:
+        precision: What the product is computed in.
+    """
+
+    def __init__(self, inputs: int, units: int, precision: str, name: str):
+        super().__init__(units, name=name)
+        self.precision = precision
+        # Now: variables must exist before anything is traced or restored.
+        self.build([None, inputs])
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps float32 to float32."""
+        y = product(x, self.kernel, self.precision)
+        return tf.keras.ops.add(y, self.bias)
+
+
+def dense_stack(
+    inputs: int, units: int, layers: int, precision: str, name: str
+) -> list[Dense]:
     """`layers` linear layers of one width; apply each with an activation."""
     sizes = [inputs] + [units] * layers
-    return [dense(sizes[i], units, f"{name}_{i}") for i in range(layers)]
+    return [
+        Dense(sizes[i], units, precision, f"{name}_{i}") for i in range(layers)
+    ]
 
 
 class VectorHead(tf.keras.layers.Layer):
@@ -40,6 +73,8 @@ class VectorHead(tf.keras.layers.Layer):
         layers: Hidden layers (original `num_layers`).
         units: Their width (original `num_units`).
         activation: Key of `ACTIVATIONS`.
+        precision: What the hidden layers' products are computed in. The
+            output's is always float32: it is a few numbers, and they count.
     """
 
     def __init__(
@@ -49,16 +84,17 @@ class VectorHead(tf.keras.layers.Layer):
         layers: int = 3,
         units: int = 300,
         activation: str = "relu",
+        precision: str = "float32",
         name: str = "head_reward",
     ):
         super().__init__(name=name)
         self._shape = tuple(shape)
         self._activation = ACTIVATIONS[activation]
-        self.hidden = dense_stack(inputs, units, layers, "hidden")
+        self.hidden = dense_stack(inputs, units, layers, precision, "hidden")
         size = 1
         for dim in shape:
             size *= dim
-        self.out = dense(units if layers else inputs, size, "out")
+        self.out = Dense(units if layers else inputs, size, "float32", "out")
         self.built = True
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
