@@ -34,8 +34,8 @@ SEED = tf.constant([0, 1])
 # What moves numbers, and what is between two convolutions.
 MAY_BE_LOW = {
     *("Cast", "Const", "Identity", "IdentityN", "Reshape", "Transpose"),
-    *("Pad", "Tile", "ReverseV2", "DepthToSpace", "Relu", "ReluGrad"),
-    *("BiasAdd", "ZerosLike", "PreventGradient", "Shape", "StopGradient"),
+    *("Fill", "Pad", "Tile", "ReverseV2", "DepthToSpace", "Relu", "ReluGrad"),
+    *("BiasAdd", "ZerosLike", "PreventGradient", "ShapeN"),
     *("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"),
 }
 PRODUCTS = {"MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}

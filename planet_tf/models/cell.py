@@ -96,21 +96,23 @@ class GRU(tf.keras.layers.Layer):
         from_x = [kernel[stop:inputs] for kernel in kernels]
         from_state = [kernel[inputs:] for kernel in kernels]
 
+        def times(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+            return product(x, kernel, self._precision)
+
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                product(x, kernel, self._precision) + bias
+                times(x, kernel) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = (
-                product(x, kernel, self._precision) + share
+                times(x, kernel) + share
                 for kernel, share in zip(from_x, shares or biases, strict=True)
             )
-            reset += product(state, from_state[0], self._precision)
-            update += product(state, from_state[1], self._precision)
-            reset, update = tf.sigmoid(reset), tf.sigmoid(update)
-            candidate += product(reset * state, from_state[2], self._precision)
+            reset = tf.sigmoid(reset + times(state, from_state[0]))
+            update = tf.sigmoid(update + times(state, from_state[1]))
+            candidate += times(reset * state, from_state[2])
             candidate = tf.tanh(candidate)
             return candidate + update * (state - candidate)
 
