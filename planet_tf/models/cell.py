@@ -16,6 +16,7 @@ with at least `mean`, `std` and `stoch`; noise is standard normal and shaped
 like `stoch`, or None to use means instead of samples (original `mean_only`).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,10 +27,12 @@ from planet_tf.networks.basic import (
     ACTIVATIONS,
     Dense,
     dense_stack,
-    product,
+    in_precision,
 )
 
 tfd = tfp.distributions
+
+_tensordot = functools.partial(tf.tensordot, axes=1)
 
 
 class GRU(tf.keras.layers.Layer):
@@ -96,23 +99,25 @@ class GRU(tf.keras.layers.Layer):
         from_x = [kernel[stop:inputs] for kernel in kernels]
         from_state = [kernel[inputs:] for kernel in kernels]
 
-        def times(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-            return product(x, kernel, self._precision)
+        matmul, tensordot = (
+            functools.partial(in_precision, self._precision, function)
+            for function in (tf.matmul, _tensordot)
+        )
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                times(x, kernel) + bias
+                tensordot(x, kernel) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = (
-                times(x, kernel) + share
+                matmul(x, kernel) + share
                 for kernel, share in zip(from_x, shares or biases, strict=True)
             )
-            reset = tf.sigmoid(reset + times(state, from_state[0]))
-            update = tf.sigmoid(update + times(state, from_state[1]))
-            candidate += times(reset * state, from_state[2])
+            reset = tf.sigmoid(reset + matmul(state, from_state[0]))
+            update = tf.sigmoid(update + matmul(state, from_state[1]))
+            candidate += matmul(reset * state, from_state[2])
             candidate = tf.tanh(candidate)
             return candidate + update * (state - candidate)
 
@@ -179,12 +184,13 @@ def split(layer: Dense, rows: int) -> tuple[Callable, Callable]:
     # Sliced here and not at every step: the gradient of a slice is as large
     # as the kernel.
     head, tail = layer.kernel[:rows], layer.kernel[rows:]
+    tensordot = functools.partial(in_precision, layer.precision, _tensordot)
 
     def first(x: tf.Tensor) -> tf.Tensor:
-        return product(x, head, layer.precision)
+        return tensordot(x, head)
 
     def second(x: tf.Tensor) -> tf.Tensor:
-        return product(x, tail, layer.precision) + layer.bias
+        return tensordot(x, tail) + layer.bias
 
     return first, second
 

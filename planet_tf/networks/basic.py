@@ -8,6 +8,8 @@ policy `mixed_bfloat16` is not used: with it, the gradient of a bias is a sum in
 bfloat16 over all rows, which stops growing after a few hundred of them.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -23,13 +25,15 @@ ACTIVATIONS = {
 }
 
 
-def product(x: tf.Tensor, kernel: tf.Tensor, precision: str) -> tf.Tensor:
-    """float32 [..., I] times [I, O], computed in `precision`: [..., O].
+def in_precision(
+    precision: str, function: Callable[..., tf.Tensor], *inputs: tf.Tensor
+) -> tf.Tensor:
+    """A function of float32 tensors, computed in `precision`: float32.
 
-    The kernel is cast here, also inside loops: the gradients of their steps
-    would otherwise be added up in `precision`.
+    A kernel among them is cast here, also inside loops: the gradients of their
+    steps would otherwise be added up in `precision`.
     """
-    y = tf.tensordot(tf.cast(x, precision), tf.cast(kernel, precision), 1)
+    y = function(*(tf.cast(x, precision) for x in inputs))
     return tf.cast(y, tf.float32)
 
 
@@ -48,7 +52,8 @@ class Dense(tf.keras.layers.Dense):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Maps float32 to float32."""
-        y = product(x, self.kernel, self.precision)
+        matmul = tf.keras.ops.matmul
+        y = in_precision(self.precision, matmul, x, self.kernel)
         return tf.keras.ops.add(y, self.bias)
 
 

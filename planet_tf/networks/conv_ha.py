@@ -5,10 +5,12 @@ Shapes: 64x64x3 -> 31 -> 14 -> 6 -> 2x2 -> flat (encoder) and 1x1 -> 5 -> 13 ->
 `conv_ha.py`). `depth` scales all filters: 32 is the paper's network.
 """
 
+import functools
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import Dense
+from planet_tf.networks.basic import Dense, in_precision
 
 tfd = tfp.distributions
 
@@ -106,22 +108,26 @@ class Decoder(tf.keras.layers.Layer):
         """The image mean, in the space of preprocessed pixels."""
         leading = features.shape[:-1]
         x = self.dense(tf.reshape(features, [-1, features.shape[-1]]))
-        kernels = [tf.cast(kernel, self._precision) for kernel in self.kernels]
         # The first transposed convolution reads a single pixel, so that it is
         # a matrix product; as a convolution it runs several times slower.
-        kernel = kernels[0]
-        x = tf.matmul(
-            tf.cast(x, self._precision),
+        kernel = self.kernels[0]
+        x = in_precision(
+            self._precision,
+            functools.partial(tf.matmul, transpose_b=True),
+            x,
             tf.reshape(kernel, [-1, kernel.shape[-1]]),
-            transpose_b=True,
         )
-        x = tf.cast(tf.reshape(x, [-1, 5, 5, kernel.shape[2]]), tf.float32)
-        x = tf.cast(tf.nn.relu(x + self.biases[0]), self._precision)
-        x = tf.nn.relu(_deconv(x, kernels[1], self.biases[1]))
-        x = tf.nn.relu(_deconv(x, kernels[2], self.biases[2]))
+        x = tf.reshape(x, [-1, 5, 5, kernel.shape[2]])
+        x = tf.nn.relu(x + self.biases[0])
+        # From here on, most of the work of an update.
+        x, *kernels = (
+            tf.cast(y, self._precision) for y in (x, *self.kernels[1:])
+        )
+        x = tf.nn.relu(_deconv(x, kernels[0], self.biases[1]))
+        x = tf.nn.relu(_deconv(x, kernels[1], self.biases[2]))
         # A custom gradient takes tensors: it would not reach variables.
         x = _subpixel_deconv(
-            x, kernels[3], tf.convert_to_tensor(self.biases[3])
+            x, kernels[2], tf.convert_to_tensor(self.biases[3])
         )
         return tf.cast(tf.reshape(x, [*leading, *IMAGE_SHAPE]), tf.float32)
 
