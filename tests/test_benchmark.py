@@ -159,7 +159,7 @@ def test_command_line():
 def eagerly(monkeypatch):
     """Compiling takes far longer than running once."""
     # The other tests of this process keep their threads.
-    monkeypatch.setattr(devices, "prepare", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda **_: None)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
