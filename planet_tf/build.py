@@ -35,6 +35,9 @@ def world_model(
     config: Config,
     action_dim: int,
     observations: dict[str, tuple[int, ...]] | None = None,
+    *,
+    decoder: type[Decoder] = Decoder,
+    rssm: type[RSSM] = RSSM,
 ) -> WorldModel:
     """A freshly initialised world model.
 
@@ -43,13 +46,15 @@ def world_model(
         action_dim: A.
         observations: Shapes by name, as in a world's `Spec`; for
             `state_diagnostics`, which predicts all but the image.
+        decoder: The image head, for those who measure another.
+        rssm: The dynamics of `--model=rssm`, likewise.
 
     Raises:
         ConfigError: `state_diagnostics` without anything to predict, or
             `gradient_heads` that there are not.
     """
-    encoder = Encoder(config.conv_depth)
-    dynamics = _dynamics(config, action_dim, encoder.embed_size)
+    encoder = Encoder(config.conv_depth, config.precision)
+    dynamics = _dynamics(config, action_dim, encoder.embed_size, rssm)
     size = dynamics.feature_size
 
     def head(name: str, shape: tuple[int, ...]) -> VectorHead:
@@ -59,6 +64,7 @@ def world_model(
             config.num_layers,
             config.num_units,
             config.activation,
+            config.precision,
             name=f"head_{name}",
         )
 
@@ -84,7 +90,7 @@ def world_model(
     return WorldModel(
         dynamics,
         encoder,
-        Decoder(size, config.conv_depth),
+        decoder(size, config.conv_depth, config.precision),
         head("reward", ()),
         diagnostics=diagnostics,
         gradient_heads=config.gradient_heads,
@@ -102,13 +108,16 @@ def world_model(
 
 
 def _dynamics(
-    config: Config, action_dim: int, embed_size: int
+    config: Config, action_dim: int, embed_size: int, rssm: type[RSSM]
 ) -> RSSM | SSM | DRNN:
     """The cell that `--model` names."""
     sizes = (action_dim, embed_size, config.state_size, config.model_size)
     if config.model == "ssm":
         return SSM(
-            *sizes, activation=config.activation, min_std=config.min_stddev
+            *sizes,
+            activation=config.activation,
+            min_std=config.min_stddev,
+            precision=config.precision,
         )
     if config.model == "drnn":
         return DRNN(
@@ -120,13 +129,15 @@ def _dynamics(
             decoder_to_encoder=config.drnn_decoder_to_encoder,
             decoder_to_sample=config.drnn_decoder_to_sample,
             action_to_decoder=config.drnn_action_to_decoder,
+            precision=config.precision,
         )
-    return RSSM(
+    return rssm(
         *sizes,
         layers=config.model_layers,
         activation=config.activation,
         min_std=config.min_stddev,
         future_rnn=config.future_rnn,
+        precision=config.precision,
     )
 
 

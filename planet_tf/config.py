@@ -222,6 +222,16 @@ class Config:
         "faster, but with the weights of a round earlier. Stopping costs the "
         "updates since the last episode.",
     )
+    # float16 is not offered: the gradient of one pixel's mean is its error
+    # over the rows of a batch, 1e-4 and less, and float16 loses digits below
+    # 6e-5, so that the loss would need scaling, and overflows above 65,504.
+    # bfloat16 has the range of float32.
+    precision: str = param(
+        "float32",
+        "What matrix products and convolutions are computed in; weights, "
+        "states and losses are always float32.",
+        "float32 | bfloat16",
+    )
     render_quality: str = param(
         "original",
         "Rendering; fast has coarse shadows and hard edges.",

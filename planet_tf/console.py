@@ -1,10 +1,11 @@
 """What `train` says in the terminal, line by line."""
 
+import pathlib
 import time
 
 import tensorflow as tf
 
-from planet_tf import totals
+from planet_tf import hardware, totals
 from planet_tf.config import Config
 from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.workers import Worker
@@ -46,6 +47,14 @@ def introduction(
         f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
     )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    if config.precision == "bfloat16" and not (
+        gpus or hardware.computes_bfloat16(cpuinfo)
+    ):
+        lines.append(
+            "Warning: this CPU has no instructions for bfloat16 (AVX512-BF16 "
+            "or AMX): --precision=float32 is faster"
+        )
     specs = [worker.spec for worker, *_ in workers.values()]
     played, held_out = totals.episodes(config)
     length = max(spec.episode_length for spec in specs)
@@ -116,7 +125,7 @@ def _cpu_hours(
 ) -> float:
     """A lower limit, from this machine's speed at a large matrix product."""
     size = 2048
-    a = tf.random.normal([size, size])
+    a = tf.cast(tf.random.normal([size, size]), config.precision)
     product = tf.function(lambda x: tf.matmul(x, x))
     product(a)
     start = time.perf_counter()

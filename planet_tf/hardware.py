@@ -200,6 +200,13 @@ def cpu(cpuinfo: str) -> Finding:
     )
 
 
+def computes_bfloat16(cpuinfo: str) -> bool:
+    """Whether a processor has instructions for it, from /proc/cpuinfo."""
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    known = {"avx512_bf16", "amx_bf16", "bf16"}  # The last one is ARM's.
+    return bool(flags and known & set(flags[1].split()))
+
+
 def graphics(config: Config, nvidia: bool) -> Iterator[Finding]:
     """Whether images can be rendered, on what, and how fast."""
     suite = [name for name in config.tasks if get_task(name).domain in SUITE]

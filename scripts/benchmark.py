@@ -3,6 +3,7 @@
     python -m scripts.benchmark update act
     python -m scripts.benchmark --all --config=cpu --json
     python -m scripts.benchmark update --batch=16 --length=50 --threads=2
+    python -m scripts.benchmark update plan --precision=bfloat16 --plain
 
 update    one gradient step on a batch in memory
 plan      one search for a plan, from a state to the mean of its actions
@@ -14,12 +15,16 @@ episode   one episode: every decision planned, carried out and drawn
 
 Takes every flag of a Config. Each repetition runs all parts once, one after
 another, and a large matrix product whose rate is the limit: measured beside
-the parts, it shares the machine's state with them. Arithmetic is counted in
-`tools/flops.py`; `act` and `episode` count their plans alone.
+the parts and in their precision, it shares the machine's state with them.
+Arithmetic is counted in `tools/flops.py`; `act` and `episode` count their plans
+alone. With `--plain`, update and plan also run as a plain Keras graph in
+float32 (`scripts/plain.py`), and the table ends with how many times as fast
+ours are.
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -33,7 +38,7 @@ from planet_tf.config import Config
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.workers import Worker
 from planet_tf.validation import validate
-from scripts.benchmark_parts import NAMES, MatrixProduct, Part, parts
+from scripts.benchmark_parts import NAMES, PLAIN, MatrixProduct, Part, parts
 
 
 def measure(
@@ -57,20 +62,25 @@ def measure(
 def rows(
     seconds: dict[str, list[float]],
     gflop: dict[str, float | None],
-    **same: object,
+    precision: str,
+    threads: int,
 ) -> list[dict]:
     """What is reported of each part.
 
     Args:
         seconds: As `measure` returns them.
         gflop: Arithmetic of each part; None: not counted.
-        **same: What goes into every row.
+        precision: Of the matrix product, and of all that is not plain.
+        threads: Cores used.
     """
-    limit = gflop["matrix"] / statistics.median(seconds["matrix"])
+    measured = gflop["matrix"] / statistics.median(seconds["matrix"])
     result = []
     for name, times in seconds.items():
         median = statistics.median(times)
         rate = None if gflop[name] is None else gflop[name] / median
+        own = "float32" if name in PLAIN.values() else precision
+        # A limit holds for its own precision.
+        limit = measured if own == precision else None
         result.append(
             {
                 "name": name,
@@ -80,8 +90,9 @@ def rows(
                 "gflop": gflop[name],
                 "gflop_per_s": rate,
                 "limit_gflop_per_s": limit,
-                "fraction_of_limit": None if rate is None else rate / limit,
-                **same,
+                "fraction_of_limit": rate / limit if rate and limit else None,
+                "precision": own,
+                "threads": threads,
             }
         )
     return result
@@ -99,11 +110,15 @@ def table(found: list[dict]) -> str:
             f"{row['max_s']:10.4f}"
         )
         if row["gflop"] is not None:
-            line += (
-                f"{row['gflop']:9.1f}{row['gflop_per_s']:9.1f}"
-                f"{row['fraction_of_limit']:10.0%}"
-            )
+            line += f"{row['gflop']:9.1f}{row['gflop_per_s']:9.1f}"
+        if row["fraction_of_limit"] is not None:
+            line += f"{row['fraction_of_limit']:10.0%}"
         lines.append(line)
+    medians = {row["name"]: row["median_s"] for row in found}
+    for name, plain in PLAIN.items():
+        if plain in medians:
+            ratio = medians[plain] / medians[name]
+            lines.append(f"{name}: {ratio:.2f} times as fast as {plain}")
     return "\n".join(lines)
 
 
@@ -116,8 +131,11 @@ def main(argv: list[str]) -> None:
         threads = _threads(flags.FLAGS.threads)
         choose_backend_for(config.tasks)
         with contextlib.ExitStack() as stack:
-            product = stack.enter_context(Worker(MatrixProduct))
-            timed = parts(names, config, flags.FLAGS.episodes, stack)
+            product = functools.partial(MatrixProduct, config.precision)
+            product = stack.enter_context(Worker(product))
+            timed = parts(
+                names, config, flags.FLAGS.episodes, stack, flags.FLAGS.plain
+            )
             machine = product.spec
             seconds = measure(timed, product, flags.FLAGS.reps)
     except (RuntimeError, ValueError) as error:
@@ -127,13 +145,13 @@ def main(argv: list[str]) -> None:
     found = rows(
         seconds,
         {"matrix": MatrixProduct.gflop, **gflop},
-        precision=flags.FLAGS.precision,
-        threads=threads,
+        config.precision,
+        threads,
     )
     if flags.FLAGS.json:
         print("\n".join(json.dumps(row) for row in found))
         return
-    print(f"{machine}, {threads} threads, {flags.FLAGS.precision}")
+    print(f"{machine}, {threads} threads, {config.precision}")
     print(table(found))
 
 
@@ -151,6 +169,8 @@ def _names(given: list[str]) -> list[str]:
         raise ValueError(
             f"Name what to time, some of {', '.join(NAMES)}, or give --all."
         )
+    if flags.FLAGS.plain and not set(given) & set(PLAIN):
+        raise ValueError(f"--plain: is for {' and '.join(PLAIN)}.")
     return given
 
 
@@ -195,14 +215,14 @@ def define_flags() -> None:
         ("threads", "Cores to use; by default all."),
     ):
         flags.DEFINE_integer(name, None, text, lower_bound=1)
-    flags.DEFINE_enum(
-        "precision", "float32", ["float32"], "What the model computes in."
-    )
     flags.DEFINE_integer("reps", 5, "Repetitions.", lower_bound=1)
     flags.DEFINE_integer(
         "episodes", 20, "Episodes that replay draws from.", lower_bound=1
     )
     flags.DEFINE_boolean("all", False, "Times every part.")
+    flags.DEFINE_boolean(
+        "plain", False, "Update and plan as a plain Keras graph, too."
+    )
     flags.DEFINE_boolean("json", False, "One JSON object a line.")
 
 

@@ -5,6 +5,7 @@ module imports TensorFlow only where a model is needed.
 """
 
 import contextlib
+import dataclasses
 import functools
 import tempfile
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from planet_tf import totals
 from planet_tf.config import Config
 from planet_tf.control import episodes
-from planet_tf.control.environments import DeepMindControl
+from planet_tf.control.environments import DeepMindControl, Spec
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker
 from planet_tf.tools import flops
@@ -25,6 +26,8 @@ from planet_tf.tools.replay import Replay
 from planet_tf.train import worker
 
 NAMES = ("update", "plan", "act", "render", "simulate", "replay", "episode")
+
+PLAIN = {"update": "update_plain", "plan": "plan_plain"}
 
 _SUITE_ONLY = {"render", "simulate"}
 _MATRIX = 4096  # Rows and columns.
@@ -47,6 +50,9 @@ class MatrixProduct:
     One large product runs on all cores only where an operation may use them
     all, which is not how the other parts set TensorFlow up.
 
+    Args:
+        precision: What it is computed in.
+
     Attributes:
         spec: What computes, in words.
         gflop: Arithmetic of one product.
@@ -54,7 +60,7 @@ class MatrixProduct:
 
     gflop = 2e-9 * _MATRIX**3
 
-    def __init__(self):
+    def __init__(self, precision: str):
         with without_cuda_complaints():
             import tensorflow as tf
 
@@ -69,6 +75,7 @@ class MatrixProduct:
         self._count = 50 if gpus else 1
         # Scaled so that products of products stay finite.
         a = tf.random.normal([_MATRIX, _MATRIX]) / _MATRIX**0.5
+        a = tf.cast(a, precision)
 
         @tf.function
         def products():
@@ -84,6 +91,30 @@ class MatrixProduct:
         start = time.perf_counter()
         self._products().numpy()
         return (time.perf_counter() - start) / self._count
+
+    def close(self) -> None:
+        """Nothing is to be released."""
+
+
+class PlainGraph:
+    """Update and plan as a plain Keras graph with TensorFlow's threads.
+
+    It lives in a process of its own as well, and computes in float32.
+
+    Args:
+        names: Of `PLAIN`.
+        config: Sizes.
+        spec: Of the world.
+    """
+
+    def __init__(self, names: list[str], config: Config, spec: Spec):
+        self.spec = spec
+        config = dataclasses.replace(config, precision="float32")
+        self._parts = _graphs(names, config, spec, plain=True)
+
+    def run(self, name: str) -> object:
+        """What the part of that name returns."""
+        return self._parts[name].run()
 
     def close(self) -> None:
         """Nothing is to be released."""
@@ -122,6 +153,7 @@ def parts(
     config: Config,
     kept: int,
     stack: contextlib.ExitStack,
+    plain: bool = False,
 ) -> dict[str, Part]:
     """The parts to time, by name.
 
@@ -130,6 +162,7 @@ def parts(
         config: Sizes; its first task is the world.
         kept: Episodes that replay holds.
         stack: Closes what the parts need.
+        plain: Time update and plan as `PlainGraph`, too; see `PLAIN`.
 
     Raises:
         ValueError: The task has no part of that name.
@@ -148,24 +181,36 @@ def parts(
         return result
     world = stack.enter_context(worker(config, task))
     rng = np.random.default_rng(0)
-
-    def episode(rows: int) -> dict[str, np.ndarray]:
-        actions = rng.uniform(-1, 1, [rows, world.spec.action_dim])
-        return {
-            "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
-            "action": actions.astype(np.float32),
-            "reward": np.zeros(rows, np.float32),
-        }
-
     if "replay" in names:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         replay = Replay(folder, on_disk=config.replay_storage == "disk")
         for _ in range(kept):
-            replay.add(episode(world.spec.episode_length + 1), label(task))
+            rows = world.spec.episode_length + 1
+            replay.add(_episode(rng, rows, world.spec), label(task))
         result["replay"] = Part(lambda: replay.sample(rng, *config.batch_shape))
     if set(names) - _SUITE_ONLY - {"replay"}:
-        result |= _model_parts(names, config, world, episode)
+        result |= _graphs(names, config, world.spec, world)
+    wanted = [name for name in PLAIN if plain and name in names]
+    if wanted:
+        graph = functools.partial(PlainGraph, wanted, config, world.spec)
+        graph = stack.enter_context(Worker(graph))
+        for name in wanted:
+            result[PLAIN[name]] = Part(
+                lambda name=name: graph.call("run", name)(), result[name].gflop
+            )
     return result
+
+
+def _episode(
+    rng: np.random.Generator, rows: int, spec: Spec
+) -> dict[str, np.ndarray]:
+    """One of so many rows, without a meaning."""
+    actions = rng.uniform(-1, 1, [rows, spec.action_dim])
+    return {
+        "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
+        "action": actions.astype(np.float32),
+        "reward": np.zeros(rows, np.float32),
+    }
 
 
 def _simulator_parts(
@@ -197,13 +242,14 @@ def _simulator_parts(
     return result
 
 
-def _model_parts(
+def _graphs(
     names: list[str],
     config: Config,
-    world: Worker,
-    episode: Callable[[int], dict[str, np.ndarray]],
+    spec: Spec,
+    world: Worker | None = None,
+    plain: bool = False,
 ) -> dict[str, Part]:
-    """Those that need TensorFlow; `episode` makes one of so many rows."""
+    """Those that need TensorFlow; `world` is for an episode."""
     with without_cuda_complaints():
         import tensorflow as tf
 
@@ -211,19 +257,22 @@ def _model_parts(
         from planet_tf.control.planning import cross_entropy_method
         from planet_tf.tools import devices
         from planet_tf.training.learner import Learner
+        from scripts import plain as plain_graph
 
-        devices.prepare()
-    A = world.spec.action_dim
-    model = build.world_model(config, A, world.spec.observations)
+        devices.prepare(branches=not plain)
+    A = spec.action_dim
+    make = plain_graph.world_model if plain else build.world_model
+    model = make(config, A, observations=spec.observations)
     agent = build.agent(config, model, A)
     agent.reset(1)
-    image = episode(1)["image"]
+    rng = np.random.default_rng(0)
+    image = _episode(rng, 1, spec)["image"]
     update_gflop, plan_gflop = _arithmetic(config, A)
     result = {}
     if "update" in names:
         B, T = config.batch_shape
         learner = Learner(model)
-        chunks = [episode(T) for _ in range(B)]
+        chunks = [_episode(rng, T, spec) for _ in range(B)]
         batch = {
             key: tf.constant(np.stack([chunk[key] for chunk in chunks]))
             for key in chunks[0]
@@ -253,7 +302,7 @@ def _model_parts(
     if "episode" in names:
         result["episode"] = Part(
             lambda: episodes.collect([world], agent, [0]),
-            plan_gflop and world.spec.episode_length * plan_gflop,
+            plan_gflop and spec.episode_length * plan_gflop,
             # A whole one would take minutes at the paper's sizes.
             warm=lambda: agent.act(image),
         )

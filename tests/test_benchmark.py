@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from planet_tf import config as configs
 from planet_tf.tools import devices, flops
-from scripts import benchmark
+from scripts import benchmark, benchmark_parts, plain
 from scripts.benchmark_parts import NAMES, Part, parts
 
 KEYS = [
@@ -75,8 +75,8 @@ def test_rows():
     matrix, update, replay = benchmark.rows(
         {"matrix": [1, 2, 9], "update": [8, 4, 16], "replay": [3, 1]},
         {"matrix": 100.0, "update": 200.0, "replay": None},
-        precision="float32",
-        threads=2,
+        "float32",
+        2,
     )
     assert list(matrix) == list(update) == list(replay) == KEYS
     assert (
@@ -94,6 +94,24 @@ def test_rows():
     assert lines[3].split() == "replay 2.0000 1.0000 3.0000".split()
 
 
+def test_plain_rows():
+    """They are float32 always, and have no limit in another precision."""
+    times = {"matrix": [1], "update": [2], "update_plain": [5]}
+    work = {"matrix": 100.0, "update": 50.0, "update_plain": 50.0}
+    _, update, plain = benchmark.rows(times, work, "bfloat16", 2)
+    assert update["precision"] == "bfloat16" and plain["precision"] == "float32"
+    assert plain["gflop_per_s"] == 10 and plain["limit_gflop_per_s"] is None
+    assert plain["fraction_of_limit"] is None
+    lines = benchmark.table([update, plain]).splitlines()
+    assert (
+        lines[2].split()
+        == "update_plain 5.0000 5.0000 5.0000 50.0 10.0".split()
+    )
+    assert lines[3] == "update: 2.50 times as fast as update_plain"
+    _, _, plain = benchmark.rows(times, work, "float32", 2)
+    assert plain["fraction_of_limit"] == 0.1
+
+
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "scripts.benchmark", *arguments],
@@ -107,7 +125,8 @@ def command(*arguments):
     [
         ([], "--all"),
         (["updte"], "no part updte"),
-        (["act", "--precision=float16"], "<float32"),
+        (["act", "--precision=float16"], "float32 | bfloat16"),
+        (["act", "--plain"], "update and plan"),
         (["act", "--candidates=5"], "--planner_topk=100"),
         (["update", "--length=1"], "--batch_shape=50,1"),
         (["update", "--threads=9999"], "--threads=9999"),
@@ -124,13 +143,14 @@ def test_command_line():
     """Also that flags reach both processes."""
     process = command(
         *("replay", "--task=dummy", "--config=debug", "--json"),
-        *("--threads=1", "--reps=1", "--episodes=2"),
+        *("--threads=1", "--reps=1", "--episodes=2", "--precision=bfloat16"),
     )
     assert process.returncode == 0, process.stderr
     rows = [json.loads(line) for line in process.stdout.splitlines()]
     assert [row["name"] for row in rows] == ["matrix", "replay"]
     for row in rows:
         assert list(row) == KEYS and row["threads"] == 1
+        assert row["precision"] == "bfloat16"
         assert 0 < row["min_s"] == row["median_s"] == row["max_s"]
         assert row["limit_gflop_per_s"] > 1
 
@@ -139,7 +159,7 @@ def test_command_line():
 def eagerly(monkeypatch):
     """Compiling takes far longer than running once."""
     # The other tests of this process keep their threads.
-    monkeypatch.setattr(devices, "prepare", lambda: None)
+    monkeypatch.setattr(devices, "prepare", lambda **_: None)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -174,6 +194,46 @@ def test_all_parts_run(eagerly):
         pytest.approx(flops.plan_flops(5, 1, 2, 2, **sizes)),
         pytest.approx(flops.update_flops(5, 10, 4, 2, **sizes)),
     ]
+
+
+class Here:
+    """A worker without a process."""
+
+    def __init__(self, constructor):
+        self._made = constructor()
+
+    def call(self, method, argument):
+        """A promise, as a worker's."""
+        return lambda: getattr(self._made, method)(argument)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        pass
+
+
+def test_plain_parts(eagerly, monkeypatch):
+    monkeypatch.setattr(benchmark_parts, "Worker", Here)
+    made, build_plain = [], plain.world_model
+
+    def make(config, *args, **kwargs):
+        made.append(config.precision)
+        return build_plain(config, *args, **kwargs)
+
+    monkeypatch.setattr(plain, "world_model", make)
+    config = dataclasses.replace(
+        configs.PRESETS["debug"], tasks=("dummy",), precision="bfloat16"
+    )
+    with contextlib.ExitStack() as stack:
+        found = parts(["update", "plan"], config, 2, stack, plain=True)
+        assert list(found) == ["update", "plan", "update_plain", "plan_plain"]
+        results = {name: part.run() for name, part in found.items()}
+    assert made == ["float32"]
+    # Other weights, but noise is noise to both.
+    assert results["update_plain"] == pytest.approx(results["update"], rel=0.05)
+    assert results["plan_plain"].shape == results["plan"].shape
+    assert found["plan_plain"].gflop == found["plan"].gflop
 
 
 def test_arithmetic_is_not_invented(eagerly):

@@ -16,15 +16,23 @@ with at least `mean`, `std` and `stoch`; noise is standard normal and shaped
 like `stoch`, or None to use means instead of samples (original `mean_only`).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import ACTIVATIONS, dense, dense_stack
+from planet_tf.networks.basic import (
+    ACTIVATIONS,
+    Dense,
+    dense_stack,
+    in_precision,
+)
 
 tfd = tfp.distributions
+
+_tensordot = functools.partial(tf.tensordot, axes=1)
 
 
 class GRU(tf.keras.layers.Layer):
@@ -38,10 +46,18 @@ class GRU(tf.keras.layers.Layer):
     Args:
         inputs: Input size I.
         units: State size U.
+        precision: What products are computed in; gates and state are float32.
     """
 
-    def __init__(self, inputs: int, units: int, name: str = "gru"):
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        precision: str = "float32",
+        name: str = "gru",
+    ):
         super().__init__(name=name)
+        self._precision = precision
         size = inputs + units
         self.w_ru = self.add_weight(
             shape=[size, 2 * units], initializer="glorot_uniform", name="w_ru"
@@ -83,20 +99,25 @@ class GRU(tf.keras.layers.Layer):
         from_x = [kernel[stop:inputs] for kernel in kernels]
         from_state = [kernel[inputs:] for kernel in kernels]
 
+        matmul, tensordot = (
+            functools.partial(in_precision, self._precision, function)
+            for function in (tf.matmul, _tensordot)
+        )
+
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                tf.tensordot(x, kernel, 1) + bias
+                tensordot(x, kernel) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = (
-                tf.matmul(x, kernel) + share
+                matmul(x, kernel) + share
                 for kernel, share in zip(from_x, shares or biases, strict=True)
             )
-            reset = tf.sigmoid(reset + tf.matmul(state, from_state[0]))
-            update = tf.sigmoid(update + tf.matmul(state, from_state[1]))
-            candidate += tf.matmul(reset * state, from_state[2])
+            reset = tf.sigmoid(reset + matmul(state, from_state[0]))
+            update = tf.sigmoid(update + matmul(state, from_state[1]))
+            candidate += matmul(reset * state, from_state[2])
             candidate = tf.tanh(candidate)
             return candidate + update * (state - candidate)
 
@@ -115,6 +136,8 @@ class Gaussian(tf.keras.layers.Layer):
         layers: Hidden layers, at least one.
         activation: Theirs, a key of `ACTIVATIONS`.
         min_std: Added to every standard deviation, > 0.
+        precision: What the hidden layers' products are computed in; those of
+            mean and standard deviation are float32.
     """
 
     def __init__(
@@ -125,14 +148,15 @@ class Gaussian(tf.keras.layers.Layer):
         layers: int,
         activation: str,
         min_std: float,
+        precision: str,
         name: str,
     ):
         super().__init__(name=name)
         self._act = ACTIVATIONS[activation]
         self._min_std = min_std
-        self.hidden = dense_stack(inputs, units, layers, "hidden")
-        self.mean = dense(units, size, "mean")
-        self.std = dense(units, size, "std")
+        self.hidden = dense_stack(inputs, units, layers, precision, "hidden")
+        self.mean = Dense(units, size, "float32", "mean")
+        self.std = Dense(units, size, "float32", "std")
         self.built = True
 
     def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,7 +171,7 @@ class Gaussian(tf.keras.layers.Layer):
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 
-def split(layer: tf.keras.layers.Dense, rows: int) -> tuple[Callable, Callable]:
+def split(layer: Dense, rows: int) -> tuple[Callable, Callable]:
     """A linear layer of two concatenated inputs as two summands.
 
     What does not depend on the previous state can then be computed for all
@@ -160,12 +184,13 @@ def split(layer: tf.keras.layers.Dense, rows: int) -> tuple[Callable, Callable]:
     # Sliced here and not at every step: the gradient of a slice is as large
     # as the kernel.
     head, tail = layer.kernel[:rows], layer.kernel[rows:]
+    tensordot = functools.partial(in_precision, layer.precision, _tensordot)
 
     def first(x: tf.Tensor) -> tf.Tensor:
-        return tf.tensordot(x, head, 1)
+        return tensordot(x, head)
 
     def second(x: tf.Tensor) -> tf.Tensor:
-        return tf.tensordot(x, tail, 1) + layer.bias
+        return tensordot(x, tail) + layer.bias
 
     return first, second
 

@@ -41,6 +41,7 @@ class DRNN(tf.keras.layers.Layer):
         decoder_to_encoder: Encoder reads the previous decoder state.
         decoder_to_sample: Dense layer reads the previous decoder state.
         action_to_decoder: Decoder reads the action.
+        precision: What matrix products are computed in.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class DRNN(tf.keras.layers.Layer):
         decoder_to_encoder: bool = False,
         decoder_to_sample: bool = True,
         action_to_decoder: bool = False,
+        precision: str = "float32",
         name: str = "drnn",
     ):
         super().__init__(name=name)
@@ -74,6 +76,7 @@ class DRNN(tf.keras.layers.Layer):
             + sample_to_encoder * stoch
             + decoder_to_encoder * units,
             units,
+            precision,
             name="encoder",
         )
         self.gaussian = cell.Gaussian(
@@ -83,11 +86,13 @@ class DRNN(tf.keras.layers.Layer):
             layers=1,
             activation="relu",
             min_std=min_std,
+            precision=precision,
             name="gaussian",
         )
         self.decoder = cell.GRU(
             stoch + encoder_to_decoder * units + action_to_decoder * action_dim,
             units,
+            precision,
             name="decoder",
         )
         self.built = True

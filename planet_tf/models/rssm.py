@@ -37,6 +37,7 @@ class RSSM(tf.keras.layers.Layer):
         activation: Key of `ACTIVATIONS`.
         min_std: Added to every standard deviation, > 0.
         future_rnn: Prior reads the new GRU state; otherwise only x_t.
+        precision: What matrix products are computed in.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RSSM(tf.keras.layers.Layer):
         activation: str = "relu",
         min_std: float = 0.1,
         future_rnn: bool = True,
+        precision: str = "float32",
         name: str = "rssm",
     ):
         super().__init__(name=name)
@@ -56,9 +58,11 @@ class RSSM(tf.keras.layers.Layer):
         self.feature_size = stoch + deter
         self._act = ACTIVATIONS[activation]
         self._future_rnn = future_rnn
-        self.inputs = dense_stack(stoch + action_dim, deter, layers, "input")
-        self.gru = cell.GRU(deter, deter)
-        sizes = (deter, stoch, layers, activation, min_std)
+        self.inputs = dense_stack(
+            stoch + action_dim, deter, layers, precision, "input"
+        )
+        self.gru = cell.GRU(deter, deter, precision)
+        sizes = (deter, stoch, layers, activation, min_std, precision)
         self.prior = cell.Gaussian(deter, *sizes, "prior")
         self.post = cell.Gaussian(deter + embed_size, *sizes, "post")
         self.built = True

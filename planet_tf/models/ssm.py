@@ -29,6 +29,7 @@ class SSM(tf.keras.layers.Layer):
         units: Width of the dense layers (original `model_size`).
         activation: Key of `ACTIVATIONS`.
         min_std: Added to every standard deviation, > 0.
+        precision: What matrix products are computed in.
     """
 
     def __init__(
@@ -39,12 +40,13 @@ class SSM(tf.keras.layers.Layer):
         units: int = 200,
         activation: str = "relu",
         min_std: float = 0.1,
+        precision: str = "float32",
         name: str = "ssm",
     ):
         super().__init__(name=name)
         self.stoch_size = stoch
         self.feature_size = stoch
-        sizes = (units, stoch, 1, activation, min_std)
+        sizes = (units, stoch, 1, activation, min_std, precision)
         self.prior = cell.Gaussian(stoch + action_dim, *sizes, "prior")
         self.post = cell.Gaussian(2 * stoch + embed_size, *sizes, "post")
         self.built = True

@@ -5,10 +5,12 @@ Shapes: 64x64x3 -> 31 -> 14 -> 6 -> 2x2 -> flat (encoder) and 1x1 -> 5 -> 13 ->
 `conv_ha.py`). `depth` scales all filters: 32 is the paper's network.
 """
 
+import functools
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import dense
+from planet_tf.networks.basic import Dense, in_precision
 
 tfd = tfp.distributions
 
@@ -20,10 +22,17 @@ class Encoder(tf.keras.layers.Layer):
 
     Args:
         depth: Filters of the first convolution.
+        precision: What convolutions are computed in, see `basic.py`.
     """
 
-    def __init__(self, depth: int = 32, name: str = "encoder"):
+    def __init__(
+        self,
+        depth: int = 32,
+        precision: str = "float32",
+        name: str = "encoder",
+    ):
         super().__init__(name=name)
+        self._precision = precision
         self.embed_size = 32 * depth
         self.convs = []
         channels, size = IMAGE_SHAPE[-1], IMAGE_SHAPE[0]
@@ -39,9 +48,13 @@ class Encoder(tf.keras.layers.Layer):
     def call(self, image: tf.Tensor) -> tf.Tensor:
         """Encodes preprocessed images, values in [-0.5, 0.5)."""
         leading = image.shape[:-3]
-        x = tf.reshape(image, [-1, *IMAGE_SHAPE])
+        x = tf.cast(tf.reshape(image, [-1, *IMAGE_SHAPE]), self._precision)
         for conv in self.convs:
-            x = conv(x)
+            # What `conv(x)` computes in float32.
+            kernel = tf.cast(conv.kernel, self._precision)
+            x = tf.nn.conv2d(x, kernel, conv.strides, "VALID")
+            x = conv.activation(_bias_add(x, conv.bias))
+        x = tf.cast(x, tf.float32)
         # Row-major height, width, channel: the original's flattening.
         return tf.reshape(x, [*leading, self.embed_size])
 
@@ -55,12 +68,19 @@ class Decoder(tf.keras.layers.Layer):
     Args:
         inputs: Feature size F.
         depth: The encoder's `depth`.
+        precision: The encoder's.
     """
 
-    def __init__(self, inputs: int, depth: int = 32, name: str = "head_image"):
+    def __init__(
+        self,
+        inputs: int,
+        depth: int = 32,
+        precision: str = "float32",
+        name: str = "head_image",
+    ):
         super().__init__(name=name)
-        self._depth = depth
-        self.dense = dense(inputs, 32 * depth, "dense")
+        self._precision = precision
+        self.dense = Dense(inputs, 32 * depth, precision, "dense")
         self.kernels, self.biases = [], []
         channels = 32 * depth
         layers = [(4 * depth, 5), (2 * depth, 5), (depth, 6), (3, 6)]
@@ -91,19 +111,25 @@ class Decoder(tf.keras.layers.Layer):
         # The first transposed convolution reads a single pixel, so that it is
         # a matrix product; as a convolution it runs several times slower.
         kernel = self.kernels[0]
-        x = tf.matmul(
-            x, tf.reshape(kernel, [-1, kernel.shape[-1]]), transpose_b=True
+        x = in_precision(
+            self._precision,
+            functools.partial(tf.matmul, transpose_b=True),
+            x,
+            tf.reshape(kernel, [-1, kernel.shape[-1]]),
         )
         x = tf.reshape(x, [-1, 5, 5, kernel.shape[2]])
         x = tf.nn.relu(x + self.biases[0])
-        x = tf.nn.relu(_deconv(x, self.kernels[1], self.biases[1]))
-        x = tf.nn.relu(_deconv(x, self.kernels[2], self.biases[2]))
-        # A custom gradient takes tensors: it would not reach variables.
-        kernel, bias = map(
-            tf.convert_to_tensor, (self.kernels[3], self.biases[3])
+        # From here on, most of the work of an update.
+        x, *kernels = (
+            tf.cast(y, self._precision) for y in (x, *self.kernels[1:])
         )
-        x = _subpixel_deconv(x, kernel, bias)
-        return tf.reshape(x, [*leading, *IMAGE_SHAPE])
+        x = tf.nn.relu(_deconv(x, kernels[0], self.biases[1]))
+        x = tf.nn.relu(_deconv(x, kernels[1], self.biases[2]))
+        # A custom gradient takes tensors: it would not reach variables.
+        x = _subpixel_deconv(
+            x, kernels[2], tf.convert_to_tensor(self.biases[3])
+        )
+        return tf.cast(tf.reshape(x, [*leading, *IMAGE_SHAPE]), tf.float32)
 
     # XLA makes one pass over the pixels where TFP's operations make ten.
     @tf.function(jit_compile=True)
@@ -113,14 +139,32 @@ class Decoder(tf.keras.layers.Layer):
         return normal.log_prob(image)
 
 
-def _deconv(x: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
+def _bias_add(x: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
+    """Adds a bias [C] to [..., C], which may be bfloat16."""
+    if x.dtype == tf.float32:
+        return tf.nn.bias_add(x, bias)
+    return _float32_gradient_bias_add(x, tf.convert_to_tensor(bias))
+
+
+@tf.custom_gradient
+def _float32_gradient_bias_add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """TensorFlow's own sums the bias's gradient in the type of x."""
+
+    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        axes = list(range(dy.shape.rank - 1))
+        return dy, tf.reduce_sum(tf.cast(dy, tf.float32), axes)
+
+    return tf.nn.bias_add(x, tf.cast(bias, x.dtype)), gradient
+
+
+def _deconv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
     """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k."""
     count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
     size = 2 * (x.shape[1] - 1) + kernel.shape[0]
     x = tf.nn.conv2d_transpose(
         x, kernel, [count, size, size, kernel.shape[2]], 2, "VALID"
     )
-    return tf.nn.bias_add(x, bias)
+    return _bias_add(x, bias)
 
 
 @tf.custom_gradient
@@ -136,8 +180,8 @@ def _subpixel_deconv(
 
     Args:
         x: [B, n, n, in].
-        kernel: [k, k, out, in] with even k.
-        bias: [out].
+        kernel: [k, k, out, in] with even k, of x's type.
+        bias: [out], float32.
 
     Returns:
         [B, 2 (n - 1) + k, 2 (n - 1) + k, out].
@@ -150,7 +194,8 @@ def _subpixel_deconv(
     pad = [half - 1, half - 1]
     y = tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), blocks, 1, "VALID")
     # Twelve channels take a bias several times as fast as three.
-    y = tf.nn.depth_to_space(tf.nn.bias_add(y, tf.tile(bias, [4])), 2)
+    tiled = tf.cast(tf.tile(bias, [4]), y.dtype)
+    y = tf.nn.depth_to_space(tf.nn.bias_add(y, tiled), 2)
 
     def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
         dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
@@ -161,6 +206,6 @@ def _subpixel_deconv(
             strides=[1, 2, 2, 1],
             padding="VALID",
         )
-        return dx, dkernel, tf.reduce_sum(dy, [0, 1, 2])
+        return dx, dkernel, tf.reduce_sum(tf.cast(dy, bias.dtype), [0, 1, 2])
 
     return y, gradient

@@ -15,18 +15,21 @@ _MOST = 8  # Every branch is traced and takes memory.
 _branches = 1
 
 
-def prepare() -> None:
+def prepare(branches: bool = True) -> None:
     """Sets TensorFlow up for the GPU or the cores here.
 
     A process calls this before it computes anything; otherwise threads stay as
     they are, and graphs have one branch. A GPU's memory is taken as needed.
+
+    Args:
+        branches: Whether to have more than one.
     """
     global _branches
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     cores = len(os.sched_getaffinity(0))
-    if gpus or cores == 1:
+    if gpus or cores == 1 or not branches:
         return
     count = min(cores, _MOST)
     try:
