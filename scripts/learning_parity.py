@@ -36,6 +36,7 @@ OBJECTIVES = {
 }
 RETURNS = {"return of training": "train", "return of tests": "test"}
 STRETCHES = 6
+BIN = 50  # Updates behind a point of the picture.
 SEED_EPISODES = 5  # Random ones, which ours do not log.
 
 # [P, 2] by measure: updates or training episodes, ascending, and the value.
@@ -108,9 +109,9 @@ def read_run(folder: pathlib.Path) -> Curves:
 def read_original(path: pathlib.Path, batch_size: int) -> Curves:
     """What the original logged after its seed episodes.
 
-    Its global step grows by the batch size with every update. The objectives
-    at step 0 are those of untrained weights, and those of its test phases
-    belong to other episodes; both are left out.
+    Its global step, which grows by the batch size with every update, counts
+    those before the one that is logged. The objectives of its test phases
+    belong to other episodes and are left out.
 
     Raises:
         ValueError: It cannot be read.
@@ -126,11 +127,11 @@ def read_original(path: pathlib.Path, batch_size: int) -> Curves:
             if number > SEED_EPISODES:
                 value = float(row["return"])
                 points[splits[row[split]]].append((episodes, value))
-        elif row[split] == "train" and number:
+        elif row[split] == "train":
+            updates = number / batch_size + 1
             for title, (name, _) in OBJECTIVES.items():
                 if name in row:
-                    value = float(row[name])
-                    points[title].append((number / batch_size, value))
+                    points[title].append((updates, float(row[name])))
     return {title: np.array(found) for title, found in points.items()}
 
 
@@ -143,7 +144,7 @@ def compare(original: Curves, runs: list[Curves]) -> list[dict]:
         end = min(c[-1, 0] for c in curves)
         bounds = np.linspace(start, end, STRETCHES + 1)
         for low, high in zip(bounds[:-1], bounds[1:], strict=True):
-            value, *values = (_mean(c, low, high) for c in curves)
+            value, *values = (_mean(title, c, low, high) for c in curves)
             rows.append(
                 {
                     "measure": title,
@@ -169,25 +170,46 @@ def draw(original: Curves, runs: dict[str, Curves], path: pathlib.Path) -> None:
         for color, (name, curves) in zip(colors, everyone.items(), strict=True):
             dots = {"marker": "o", "markersize": 3, "linewidth": 0.6}
             style = dots if title in RETURNS else {"linewidth": 1.2}
-            ax.plot(*curves[title].T, color=color, label=name, **style)
+            curve = _smooth(title, curves[title])
+            ax.plot(*curve.T, color=color, label=name, **style)
         ax.set(
             title=title,
             xlabel="training episodes" if title in RETURNS else "updates",
             ylabel="return of an episode" if title in RETURNS else "nats",
         )
     # The first points of the image lie a hundred times lower than the rest.
-    learned = np.concatenate([c[IMAGE] for c in everyone.values()])
+    learned = np.concatenate(
+        [_smooth(IMAGE, c[IMAGE]) for c in everyone.values()]
+    )
     learned = learned[learned[:, 0] > learned[:, 0].max() / 10, 1]
     axes[0, 0].set_ylim(learned.min() - 2, learned.max() + 2)
+    axes[0, 0].ticklabel_format(useOffset=False)
     axes[1, 0].set(yscale="log", ylabel="norm")
     plots.legend(axes[0, 0])
     plots.save(fig, path)
 
 
-def _mean(curve: np.ndarray, low: float, high: float) -> float:
-    """Of what was logged after `low` and until `high`; NaN: nothing."""
+def _mean(title: str, curve: np.ndarray, low: float, high: float) -> float:
+    """Of what was logged after `low` and until `high`; NaN: nothing.
+
+    Objectives are means over the updates since the last point, some of one
+    update, some of forty, and count for as much.
+    """
     inside = (curve[:, 0] > low) & (curve[:, 0] <= high)
-    return float(curve[inside, 1].mean()) if inside.any() else math.nan
+    if not inside.any():
+        return math.nan
+    counts = np.diff(curve[:, 0], prepend=0) if title in OBJECTIVES else None
+    weights = None if counts is None else counts[inside]
+    return float(np.average(curve[inside, 1], weights=weights))
+
+
+def _smooth(title: str, curve: np.ndarray) -> np.ndarray:
+    """Means of objectives over `BIN` updates each; returns as they are."""
+    if title in RETURNS:
+        return curve
+    ends = np.arange(BIN, curve[-1, 0] + BIN, BIN)
+    means = [(end, _mean(title, curve, end - BIN, end)) for end in ends]
+    return np.array([point for point in means if not math.isnan(point[1])])
 
 
 def _config(folder: pathlib.Path) -> dict:
