@@ -59,6 +59,10 @@ def validate(config: "Config") -> None:
         f"--overshooting_distance={config.overshooting_distance}: has no "
         "effect without --overshooting_scale",
     )
+    _require(
+        config.train_collects or not config.collect_while_training,
+        "--collect_while_training: has no effect without --train_collects",
+    )
     _validate_model(config)
     for split in ("train", "test"):
         _validate_collectors(config, split)

@@ -20,7 +20,7 @@ from planet_tf.tools import files
 from planet_tf.training.learner import Learner
 from tests import runs
 
-# Rounds of 2, 1 and 1 updates, each with an episode.
+# Rounds of 2, 1 and 1 updates, each with an episode, and a test at the end.
 CONFIG = dataclasses.replace(
     PRESETS["debug"],
     tasks=("tests.fakes:SeededWorld",),
@@ -29,9 +29,9 @@ CONFIG = dataclasses.replace(
     conv_depth=1,
     planner_horizon=1,
     planner_iterations=1,
-    train_steps=4,
+    train_steps=8,
     test_steps=2,
-    max_steps=12,
+    max_steps=10,
     collect_every=2,
     deterministic=True,
     collect_while_training=True,

@@ -250,6 +250,10 @@ def test_bad_params_are_refused(argument, message):
             "--overshooting_distance=50",
         ),
         ("--overshooting_distance=3", "no effect without --overshooting_scale"),
+        (
+            "--collect_while_training --train_collects=[]",
+            "no effect without --train_collects",
+        ),
         ("--action_repeat=250", "an episode of cup_catch has only 5 rows"),
         ("--model=ssm --model_layers=2", "--model_layers=2: .*=ssm, only with"),
         ("--model=drnn --nofuture_rnn", "only with rssm"),
