@@ -8,6 +8,7 @@ import os
 import pathlib
 import threading
 import time
+import tokenize
 
 import numpy as np
 import pytest
@@ -202,6 +203,19 @@ def test_damaged_files_are_skipped(tmp_path):
     other = Replay(tmp_path / "other")
     assert other.skipped + other.episodes == len(starts)
     assert other.skipped > other.episodes
+
+
+def test_a_header_that_is_no_python_is_skipped(tmp_path):
+    """NumPy hands it to Python's tokenizer, whose errors are no ValueError."""
+    path = filled(tmp_path, 6).add(make_episode(6), "cup_catch")
+    # Not compressed, so that headers are plain text, and too large to be read
+    # at once, which would show in the archive's checksum.
+    np.savez(path, **make_episode(6, size=64))
+    damaged = path.read_bytes().replace(b" 'shape'", b"['shape'")
+    path.write_bytes(damaged)
+    with pytest.raises(tokenize.TokenError):
+        np.load(path)["image"]
+    assert Replay(tmp_path).skipped == 1
 
 
 def test_add_refuses_what_does_not_fit(tmp_path):

@@ -55,7 +55,7 @@ class Frames:
         """
         try:
             return np.array(self._open()[rows])
-        except (EOFError, OSError, ValueError) as error:
+        except Exception as error:  # A damaged header raises many kinds.
             logging.warning("Writing %s again, because: %s", self.path, error)
             self._write()
             return np.array(self._open()[rows])
