@@ -20,18 +20,22 @@ from planet_tf.tools import files
 from planet_tf.training.learner import Learner
 from tests import runs
 
-# Rounds of 2, 1 and 1 updates, each with an episode, and a test at the end.
+# Rounds of 2, 1 and 1 updates, each with an episode, and no test.
 CONFIG = dataclasses.replace(
     PRESETS["debug"],
     tasks=("tests.fakes:SeededWorld",),
     action_repeat=1,
     batch_shape=(2, 3),
     conv_depth=1,
+    # So that other weights choose other actions.
+    main_learning_rate=0.03,
+    planner_amount=100,
+    planner_topk=5,
     planner_horizon=1,
     planner_iterations=1,
-    train_steps=8,
+    train_steps=10,
     test_steps=2,
-    max_steps=10,
+    max_steps=8,
     collect_every=2,
     deterministic=True,
     collect_while_training=True,
