@@ -32,6 +32,7 @@ from planet_tf.hardware import (
     tensorflow,
     tested,
 )
+from planet_tf.tools.files import expanded
 from planet_tf.tools.replay import size_when_full
 
 PYTHONS = ((3, 11), (3, 14))  # TensorFlow has no builds for others.
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    folder = pathlib.Path(flags.FLAGS.logdir).expanduser()
+    folder = expanded(flags.FLAGS.logdir)
     wrong = 0
     for finding in findings(config, folder):
         mark = "WRONG" if finding.advice else "ok"

@@ -24,6 +24,7 @@ from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
 from planet_tf.control.tasks import label
+from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
 
@@ -187,9 +188,7 @@ def _prepare(
             *(f"{k}={label(str(v))}" for k, v in special.items() if v),
         ]
     )
-    outdir = pathlib.Path(
-        values.outdir or agent.run.logdir / "evaluation" / name
-    ).expanduser()
+    outdir = expanded(values.outdir or agent.run.logdir / "evaluation" / name)
     outdir.mkdir(parents=True, exist_ok=True)
     return agent, tasks, outdir
 

@@ -5,8 +5,6 @@ read.
 """
 
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +12,7 @@ import numpy as np
 
 from planet_tf import config as configs
 from planet_tf.config import Config
-from planet_tf.tools.files import checkpoints
+from planet_tf.tools.files import checkpoints, expanded
 
 Result = TypeVar("Result")
 
@@ -45,7 +43,7 @@ def find(
         ValueError: There is no run, no episode or no such checkpoint; one
             line that says what there is.
     """
-    logdir = pathlib.Path(logdir).expanduser()
+    logdir = expanded(logdir)
     path = logdir / "config.yaml"
     if not path.exists():
         raise ValueError(
@@ -117,15 +115,8 @@ def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:
                 shapes = {key: file[key].shape[1:] for key in file}
             (action_dim,) = shapes.pop("action")
             del shapes["reward"]
-        except (
-            OSError,
-            KeyError,
-            ValueError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ):
-            continue  # Training, too, leaves damaged episodes alone.
+        except Exception:  # Training, too, leaves damaged episodes alone.
+            continue
         return action_dim, shapes
     raise ValueError(
         f"{logdir} holds no recorded episode that can be read. The size of "

@@ -38,7 +38,7 @@ from planet_tf.control.environments import (
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
-from planet_tf.tools.files import undisturbed
+from planet_tf.tools.files import expanded, undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay
@@ -400,9 +400,7 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
         _try_worlds(config)
-        logdir = pathlib.Path(
-            flags.FLAGS.logdir or _default_logdir(config)
-        ).expanduser()
+        logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
         # Before the lock, which is the first file that is written.
         prepare(config, logdir, flags.FLAGS.allow_config_change)
         keep = contextlib.ExitStack()

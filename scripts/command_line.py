@@ -1,19 +1,12 @@
 """What the commands with argparse share."""
 
 import argparse
-import os
-import pathlib
 import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from planet_tf.tools.parameters import suggestion
-
-
-def expanded(text: str) -> pathlib.Path:
-    """What a path that was typed stands for; shells leave `--out=~/x` alone."""
-    return pathlib.Path(os.path.expanduser(text))
 
 
 class Parser(argparse.ArgumentParser):

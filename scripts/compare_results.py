@@ -18,7 +18,8 @@ import io
 import pathlib
 import sys
 
-from scripts.command_line import Parser, expanded
+from planet_tf.tools.files import expanded
+from scripts.command_line import Parser
 from scripts.comparison import simulator
 
 # Videos are most of a report; what comes beyond this is left out.

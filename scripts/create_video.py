@@ -17,6 +17,7 @@ from absl import app, flags
 
 from planet_tf import config as configs
 from planet_tf import run_folder
+from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 
 _LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
@@ -27,10 +28,10 @@ def main(argv: list[str]) -> None:
     values = flags.FLAGS
 
     def show(run: run_folder.Run):
-        out = pathlib.Path(values.out or run.logdir / "predictions")
+        out = expanded(values.out or run.logdir / "predictions")
         return run, write(
             run,
-            out.expanduser(),
+            out,
             values.sequences,
             values.seed,
             values.scale,

@@ -22,7 +22,8 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from scripts.command_line import Parser, expanded
+from planet_tf.tools.files import expanded
+from scripts.command_line import Parser
 
 # A tag's points: (wall_time, step, value).
 Points = dict[str, list[tuple[float, int, float]]]

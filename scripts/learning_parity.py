@@ -19,7 +19,7 @@ import sys
 import numpy as np
 import yaml
 
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import atomic_write, expanded
 from scripts import command_line
 from scripts.comparison import cells
 
@@ -46,16 +46,16 @@ Curves = dict[str, np.ndarray]
 def main() -> None:
     """Compares, prints the table, and says where the files are."""
     parser = command_line.Parser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
+    parser.add_argument("runs", nargs="+", type=expanded, metavar="RUN")
     folder = pathlib.Path("results/learning_parity")
     parser.add_argument(
         "--original",
-        type=pathlib.Path,
+        type=expanded,
         default=folder / "original.csv",
         help="What the original logged.",
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=folder, help="Folder for the files."
+        "--out", type=expanded, default=folder, help="Folder for the files."
     )
     values = parser.parse_args()
     try:

@@ -15,7 +15,7 @@ from absl import app, flags
 
 from planet_tf import config as configs
 from planet_tf import run_folder
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import atomic_write, expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 
 _PREFIX, _SUFFIX = "open_loop/", "_by_step"
@@ -26,8 +26,8 @@ def main(argv: list[str]) -> None:
     values = flags.FLAGS
 
     def show(run: run_folder.Run):
-        out = pathlib.Path(values.out or run.logdir / "predictions")
-        return run, write(run, out.expanduser(), values.sequences, values.seed)
+        out = expanded(values.out or run.logdir / "predictions")
+        return run, write(run, out, values.sequences, values.seed)
 
     try:
         if len(argv) > 1:

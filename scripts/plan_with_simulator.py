@@ -31,9 +31,10 @@ from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
 from planet_tf.control.tasks import EPISODE_FRAMES, get_task
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold, fold_int
-from scripts.command_line import Parser, expanded
+from scripts.command_line import Parser
 
 # Paper, table 1, "CEM + true simulator": the defaults below, no learning.
 PAPER = {

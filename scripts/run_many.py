@@ -18,6 +18,7 @@ worker alone, and times are those of the shared folder. A worker that finds
 itself replaced stops at once.
 """
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -31,6 +32,8 @@ import threading
 import time
 
 from absl import app, flags
+
+from planet_tf.tools.files import expanded
 
 # What a command that was told to stop ends with: a run is neither done then nor
 # has it failed.
@@ -84,10 +87,12 @@ class Claim:
     def _keep(self) -> None:
         """Touches the claim until it is released."""
         while not self._over.wait(self._period):
-            if _newest(self._folder) != self._path:
-                print(f"{self._folder} was taken over.", file=sys.stderr)
-                os._exit(REPLACED)  # Takes the command along.
-            os.utime(self._path)
+            # A shared folder fails now and then; the next time will do.
+            with contextlib.suppress(OSError):
+                if _newest(self._folder) != self._path:
+                    print(f"{self._folder} was taken over.", file=sys.stderr)
+                    os._exit(REPLACED)  # Takes the command along.
+                os.utime(self._path)
 
     def _age(self, path: pathlib.Path) -> float:
         """Seconds since it was touched, by the clock of the shared folder."""
@@ -169,7 +174,7 @@ def main(argv: list[str]) -> None:
         print("Name a program after --, see --help.", file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = pathlib.Path(flags.FLAGS.folder).expanduser()
+    folder = expanded(flags.FLAGS.folder)
     try:
         failed = work(
             folder, flags.FLAGS.num_runs, flags.FLAGS.ping_every, command

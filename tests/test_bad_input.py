@@ -75,6 +75,10 @@ def _accepted(arguments):
         assert str(error).startswith("--"), "names the flag"
         return None
     config.validate(result)
+    for name in FIELDS:
+        value = getattr(result, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            assert not isinstance(number, int) or abs(number) < 2**31
     return result
 
 
@@ -88,6 +92,7 @@ def _reset(values):
 @given(NAMES, st.one_of(PLAIN.map(str), VALUES.map(_as_yaml)))
 @example("batch_shape", "1e999,2")
 @example("tasks", "gym:")
+@example("planner_amount", "1e300")
 def test_flags(name, value):
     _accepted([f"--{name}={value}"])
 

@@ -1,13 +1,14 @@
 """Files that are complete or not there, and signals that wait."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from planet_tf.tools.files import atomic_write, undisturbed
+from planet_tf.tools.files import atomic_write, expanded, undisturbed
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -28,6 +29,11 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def test_home_is_expanded_where_there_is_one():
+    assert expanded("~/x") == pathlib.Path.home() / "x"
+    assert expanded("~nobody-of-that-name/x").parts[0] == "~nobody-of-that-name"
 
 
 def test_signals_wait(interruptible):

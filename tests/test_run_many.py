@@ -1,11 +1,13 @@
 """Many workers on one folder of runs: each run is done once, by somebody."""
 
 import collections
+import errno
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -101,6 +103,22 @@ def test_a_stopped_worker_leaves_its_run_to_others(tmp_path, number):
     claim = run_many.Claim(folder, period=60.0)  # At once, not in minutes.
     assert claim.take()
     assert not run_many.Claim(folder, period=60.0).take()
+    claim.release()
+
+
+def test_a_claim_is_kept_though_the_folder_fails_once(tmp_path, monkeypatch):
+    failures, touched = [OSError(errno.ESTALE, "Stale")], threading.Event()
+
+    def flaky(path):
+        if failures:
+            raise failures.pop()
+        touched.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", flaky)
+        claim = run_many.Claim(tmp_path / "run", 0.01)
+        assert claim.take()
+        assert touched.wait(20)
     claim.release()
 
 

@@ -12,6 +12,14 @@ from typing import BinaryIO
 TEMPORARY = ".tmp"
 
 
+def expanded(path: str | os.PathLike) -> pathlib.Path:
+    """What a path that was typed stands for; shells leave `--out=~/x` alone.
+
+    As in shells, the `~` of a user that there is not stays.
+    """
+    return pathlib.Path(os.path.expanduser(path))
+
+
 def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
     """Paths of the checkpoints in a folder by updates, newest first.
 

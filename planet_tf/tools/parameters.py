@@ -154,9 +154,12 @@ def _float(value) -> float:
 
 def _integer(value) -> int:
     """Accepts 5e7, as the original's defaults are written."""
-    if not _float(value).is_integer():
+    number = _float(value)
+    if not number.is_integer():
         raise ValueError(f"{value!r} is not a whole number")
-    return int(_float(value))
+    if abs(number) >= 2**31:  # TensorFlow's sizes are int32.
+        raise ValueError(f"{value!r} is too large: 2,147,483,647 is the most")
+    return int(number)
 
 
 def _optional(convert: Callable) -> Callable:
