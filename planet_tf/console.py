@@ -47,9 +47,12 @@ def introduction(
         f"{len(gpus)} GPU(s)" if gpus else "the CPU; TensorFlow sees no GPU"
     )
     lines.append(f"Model: {parameters:,} parameters, on {device}")
-    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
-    if config.precision == "bfloat16" and not (
-        gpus or hardware.computes_bfloat16(cpuinfo)
+    if (
+        config.precision == "bfloat16"
+        and not gpus
+        and not hardware.computes_bfloat16(
+            pathlib.Path("/proc/cpuinfo").read_text()
+        )
     ):
         lines.append(
             "Warning: this CPU has no instructions for bfloat16 (AVX512-BF16 "

@@ -12,7 +12,7 @@ import numpy as np
 
 from planet_tf import config as configs
 from planet_tf.config import Config
-from planet_tf.tools.files import checkpoints, expanded
+from planet_tf.tools.files import UNREADABLE, checkpoints, expanded
 
 Result = TypeVar("Result")
 
@@ -115,7 +115,7 @@ def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:
                 shapes = {key: file[key].shape[1:] for key in file}
             (action_dim,) = shapes.pop("action")
             del shapes["reward"]
-        except Exception:  # Training, too, leaves damaged episodes alone.
+        except UNREADABLE:  # Training, too, leaves damaged episodes alone.
             continue
         return action_dim, shapes
     raise ValueError(

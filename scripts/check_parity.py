@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         import tensorflow as tf
 
         tf.config.list_physical_devices("GPU")  # Else it complains later.
-    tf.get_logger().setLevel("ERROR")  # Every size is traced, as it says.
+    tf.get_logger().setLevel("ERROR")  # It warns of traces, one a size.
     if not args.json:
         print(_row("array", "shape", "absolute", "relative", "tolerance"))
     errors = {}

@@ -5,11 +5,30 @@ import os
 import pathlib
 import signal
 import threading
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 # What a crash leaves behind; nothing with this ending is ever read.
 TEMPORARY = ".tmp"
+
+
+# What damaged episodes were seen to raise when read (by changing random bytes):
+# headers are parsed as Python, and may claim any size.
+UNREADABLE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def expanded(path: str | os.PathLike) -> pathlib.Path:

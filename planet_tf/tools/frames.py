@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import UNREADABLE, atomic_write
 
 _IMAGE = "image.npy"  # What NumPy calls the array within an archive.
 
@@ -55,7 +55,7 @@ class Frames:
         """
         try:
             return np.array(self._open()[rows])
-        except Exception as error:  # A damaged header raises many kinds.
+        except UNREADABLE as error:
             logging.warning("Writing %s again, because: %s", self.path, error)
             self._write()
             return np.array(self._open()[rows])

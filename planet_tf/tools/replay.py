@@ -14,7 +14,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from planet_tf.tools.files import TEMPORARY, atomic_write, undisturbed
+from planet_tf.tools.files import (
+    TEMPORARY,
+    UNREADABLE,
+    atomic_write,
+    undisturbed,
+)
 from planet_tf.tools.frames import Frames, remove_others
 
 Episode = dict[str, np.ndarray | Frames]
@@ -89,7 +94,7 @@ class Replay:
                 self._check(episode)
                 if tasks is not None and task not in tasks:
                     raise ValueError(f"it is of {task}, not of {tasks}")
-            except Exception as error:  # Of zlib, zipfile, tokenize and others.
+            except UNREADABLE as error:
                 self.skipped += 1
                 logging.warning("Skipped %s: %s", path, error)
             else:
