@@ -17,7 +17,6 @@ import fcntl
 import functools
 import pathlib
 import re
-import signal
 import sys
 import time
 import traceback
@@ -38,7 +37,8 @@ from planet_tf.control.environments import (
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
-from planet_tf.tools.files import expanded, undisturbed
+from planet_tf.tools.files import expanded
+from planet_tf.tools.interrupts import stop_in_order, undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay
@@ -89,21 +89,24 @@ def train(config: Config, logdir: pathlib.Path) -> None:
 
         # The model, what trains it, and the agents that plan in it.
         sizes = (config, action_dim, specs[0].observations)
-        model = build.world_model(*sizes)
+        acting = None
+        with memory_for("the model", "model_size", "num_units", "conv_depth"):
+            model = build.world_model(*sizes)
+            learner = Learner(
+                model, config.main_learning_rate, config.main_gradient_clipping
+            )
+            if config.collect_while_training:
+                acting = build.world_model(*sizes)
         keys = (*KEYS, *model.diagnostics)
-        learner = Learner(
-            model, config.main_learning_rate, config.main_gradient_clipping
-        )
         agents = dict.fromkeys(
             ("train", "test"), build.agents(config, model, action_dim)
         )
-        if config.collect_while_training:
-            acting = build.world_model(*sizes)
+        if acting:
             agents["train"] = build.agents(config, acting, action_dim)
 
         # Where the run stands, what was recorded so far, and what is due when.
         checkpoint = Checkpoint(
-            logdir / "checkpoints", model, learner.optimizer
+            logdir / "checkpoints", model, learner.optimizer, acting=acting
         )
         first = checkpoint.restore() or Position()
         updates, losses, best = first.updates, [*first.losses], first.best_score
@@ -169,25 +172,28 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         # Until a round is over, a checkpoint points into its updates.
         recorded = (replay.next_index, test_replay.next_index)
 
-        def position() -> Position:
+        def position() -> Position | None:
+            skipped.check(updates, losses)
+            if skipped.in_a_row:
+                return None
             values = [{k: float(v) for k, v in x.items()} for x in losses]
             passed = first.seconds + time.time() - started
             return Position(updates, passed, values, *recorded, best)
 
-        # Episodes that are played beside updates cannot be played again later:
-        # the weights of the round's start are then gone.
-        saver = stack.enter_context(
-            Saver(
-                checkpoint, position, on_request=config.collect_while_training
-            )
-        )
-        if first.train_episodes is None:
-            saver.save()
         skipped = SkippedUpdates(
             lambda update: replay.chunks(
                 update, *config.batch_shape, config.seed
-            )
+            ),
+            updates,
         )
+        saver = stack.enter_context(Saver(checkpoint, position))
+        if first.train_episodes is None:
+            saver.save()
+        # Here, because an update is not interrupted, and this takes seconds.
+        with memory_for("a batch", "batch_shape"):
+            learner.trace(
+                next(replay.batches(0, 1, *config.batch_shape, 0, keys))
+            )
         # Each turn is a round. What a resumed run has done of it is in
         # `losses`.
         while (start := updates - len(losses)) < schedule.total_updates:
@@ -195,11 +201,12 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             collect = functools.partial(
                 players["train"].play, stop, schedule.collect_due(stop)
             )
-            if config.collect_while_training:
+            if acting:
                 # Deviates from planet: the weights of these episodes are a
                 # round older; effect on return: unmeasured. They are a copy,
                 # so that nothing depends on which of both is faster.
-                acting.set_weights(model.get_weights())
+                if not losses:
+                    acting.set_weights(model.get_weights())
                 collect = beside.submit(collect).result
             batches = replay.batches(
                 updates, stop - updates, *config.batch_shape, config.seed, keys
@@ -213,11 +220,11 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     noise = tf.constant(fold(config.seed, "update", updates))
                     losses.append(learner.update(batch, noise))
                     updates += 1
-                    if updates == stop:  # An accelerator runs behind.
-                        losses[-1]["loss"].numpy()
+                    # Not at each, because an accelerator runs behind.
+                    if updates % 10 == 0 or updates == stop:
+                        skipped.check(updates, losses)
                 progress.advance(losses[-1], timers)
                 saver.save_if_due()
-            skipped.check(updates, losses)
             metrics, curves = _mean(losses) | scores(collect()), {}
             players["train"].record()
             counters = {"updates": updates, **_steps(config, replay)}
@@ -230,14 +237,16 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 log.scalars(counters, metrics, curves)
                 losses = []
                 recorded = (replay.next_index, test_replay.next_index)
-                if schedule.test_due(updates) and metrics["test/score"] >= best:
-                    best = metrics["test/score"]
-                    checkpoint.save(position(), best=True)
+                score = metrics.get("test/score", np.nan)
+                if score >= best and not skipped.in_a_row:
+                    best = score
+                    saver.save(best=True)
                 saver.save()
             pace = (time.time() - began) / max(updates - first.updates, 1)
             left = pace * (schedule.total_updates - updates)
             progress.note(**console.scores(metrics))
             progress.write(console.line(counters, metrics, left))
+        skipped.end()
 
 
 def _worlds(
@@ -413,10 +422,7 @@ def main(argv: list[str]) -> None:
         f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"
     )
     print(how_to_look, flush=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Background jobs of a shell start with Ctrl-C ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+    stop_in_order()
     try:
         with keep:
             choose_backend_for(config.tasks)
@@ -437,14 +443,6 @@ def main(argv: list[str]) -> None:
         )
         sys.exit(1)
     print("Finished.\n" + how_to_look)
-
-
-def _stop(number: int, _: object) -> None:
-    """Ends a run in order; a second Ctrl-C ends it at once."""
-    # `timeout` and schedulers may send theirs twice.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise KeyboardInterrupt(number)
 
 
 def _default_logdir(config: Config) -> str:

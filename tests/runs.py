@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import config as framework
 
 from planet_tf import build, config, run_folder
 from planet_tf.tools.replay import Replay
@@ -18,6 +19,34 @@ TINY = dataclasses.replace(
     planner_iterations=2,
     planner_horizon=3,
 )
+
+# Rounds of 2, 1 and 1 updates, each with an episode, and no test.
+FOUR_UPDATES = dataclasses.replace(
+    config.PRESETS["debug"],
+    tasks=("tests.fakes:SeededWorld",),
+    action_repeat=1,
+    batch_shape=(2, 3),
+    conv_depth=1,
+    # So that other weights choose other actions.
+    main_learning_rate=0.03,
+    planner_amount=100,
+    planner_topk=5,
+    planner_horizon=1,
+    planner_iterations=1,
+    train_steps=10,
+    test_steps=2,
+    max_steps=8,
+    collect_every=2,
+    deterministic=True,
+)
+
+
+def eager():
+    """For a fixture: eager, because compiling takes longer than the rest."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+    framework.disable_op_determinism()
 
 
 def make(logdir, values=TINY, updates=(3, 7)):

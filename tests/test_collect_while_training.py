@@ -9,46 +9,17 @@ import time
 import types
 
 import pytest
-import tensorflow as tf
-from tensorflow.python.framework import config as framework
 
 from planet_tf import train
-from planet_tf.config import PRESETS
 from planet_tf.control.collector import ATTEMPTS
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools import files
 from planet_tf.training.learner import Learner
 from tests import runs
 
-# Rounds of 2, 1 and 1 updates, each with an episode, and no test.
-CONFIG = dataclasses.replace(
-    PRESETS["debug"],
-    tasks=("tests.fakes:SeededWorld",),
-    action_repeat=1,
-    batch_shape=(2, 3),
-    conv_depth=1,
-    # So that other weights choose other actions.
-    main_learning_rate=0.03,
-    planner_amount=100,
-    planner_topk=5,
-    planner_horizon=1,
-    planner_iterations=1,
-    train_steps=10,
-    test_steps=2,
-    max_steps=8,
-    collect_every=2,
-    deterministic=True,
-    collect_while_training=True,
-)
+CONFIG = dataclasses.replace(runs.FOUR_UPDATES, collect_while_training=True)
 
-
-@pytest.fixture(autouse=True)
-def settings():
-    """Eager, because compiling takes longer than the rest."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-    framework.disable_op_determinism()
+eager = pytest.fixture(runs.eager, autouse=True)
 
 
 def _play_first(monkeypatch):
@@ -79,7 +50,7 @@ def _play_last(monkeypatch):
 
 
 def test_nothing_depends_on_which_is_faster(tmp_path, monkeypatch):
-    """Nor on a stop amid a round, which is then done again.
+    """Nor on a stop amid a round.
 
     An agent that plans with newer weights shows, or a batch that holds newer
     episodes.
@@ -120,12 +91,12 @@ def _signal_worlds(monkeypatch, number):
 
 
 def test_a_world_that_always_fails_ends_the_run(tmp_path, monkeypatch, caplog):
-    """As in the main thread; the run continues where the round began."""
+    """As in the main thread."""
     _signal_worlds(monkeypatch, signal.SIGKILL)
     with pytest.raises(WorkerError, match="failed 3 times in a row"):
         train.train(CONFIG, tmp_path)
     assert len(caplog.records) == ATTEMPTS - 1
-    assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
+    assert list(files.checkpoints(tmp_path / "checkpoints")) == [2, 0]
 
 
 def test_a_run_ends_beside_a_world_that_hangs(tmp_path, monkeypatch, caplog):

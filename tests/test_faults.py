@@ -1,7 +1,9 @@
 """Faults that are survived, and faults that end a run in order."""
 
 import contextlib
+import dataclasses
 import functools
+import json
 import logging
 import resource
 
@@ -9,14 +11,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from planet_tf import train
 from planet_tf.control.collector import ATTEMPTS, Collector
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools import files
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.checkpoint import Checkpoint, Position, Saver
 from planet_tf.training.guards import SkippedUpdates, memory_for
-from tests import fakes
+from tests import fakes, runs
+
+eager = pytest.fixture(runs.eager)
 
 
 @contextlib.contextmanager
@@ -112,20 +118,17 @@ def test_a_full_disk_is_noticed_by_events(tmp_path):
 
 
 def test_saver_keeps_what_a_failure_would_lose(tmp_path):
-    """Except weights that a gradient without end may have spoilt."""
+    """Except weights that an update without end may have spoilt."""
     checkpoint, _ = _checkpoint(tmp_path)
     with contextlib.suppress(KeyError):
         with Saver(checkpoint, lambda: Position(7)):
             raise KeyError
     assert checkpoint.restore() == Position(7)
-    with contextlib.suppress(FloatingPointError):
-        with Saver(checkpoint, lambda: Position(8)):
-            raise FloatingPointError
     with contextlib.suppress(KeyError):
         with Saver(checkpoint, lambda: 1 / 0):
             raise KeyError  # Not ZeroDivisionError.
     with contextlib.suppress(KeyError):
-        with Saver(checkpoint, lambda: Position(9), on_request=True):
+        with Saver(checkpoint, lambda: None):
             raise KeyError
     assert checkpoint.restore() == Position(7)
 
@@ -133,7 +136,6 @@ def test_saver_keeps_what_a_failure_would_lose(tmp_path):
 def test_saver_saves_in_time(tmp_path):
     checkpoint, _ = _checkpoint(tmp_path)
     Saver(checkpoint, Position, interval=100.0).save_if_due()
-    Saver(checkpoint, Position, 0.0, on_request=True).save_if_due()
     assert checkpoint.restore() is None
     Saver(checkpoint, Position, interval=0.0).save_if_due()
     assert checkpoint.restore() == Position()
@@ -141,18 +143,39 @@ def test_saver_saves_in_time(tmp_path):
 
 def test_skipped_updates_are_named(caplog):
     """The batch may show what is wrong; a few of them do no harm."""
-    skipped = SkippedUpdates(lambda update: f"batch of {update}", limit=3)
+    skipped = SkippedUpdates(lambda update: f"batch of {update}", 2, limit=3)
     good, bad = {"skipped": 0.0}, {"skipped": 1.0}
-    skipped.check(5, [good, bad, bad])
+    losses = [good, bad, bad]
+    skipped.check(5, losses)
+    skipped.check(5, losses)  # Nothing new.
     assert [r.message.split(":")[0] for r in caplog.records] == [
         "Update 4 was skipped",
         "Update 5 was skipped",
     ]
     assert caplog.records[0].message.endswith("batch of 3")
-    skipped.check(6, [good])
-    skipped.check(8, [bad, bad])
-    with pytest.raises(FloatingPointError, match="before update 10"):
-        skipped.check(9, [bad])
+    assert skipped.in_a_row == 2
+    losses += [good]
+    skipped.check(6, losses)
+    skipped.end()
+    losses = [bad, bad]  # Of the next round.
+    skipped.check(8, losses)
+    with pytest.raises(FloatingPointError, match="2 updates .* update 8"):
+        skipped.end()
+    losses += [bad, good]
+    with pytest.raises(FloatingPointError, match="3 updates .* update 9"):
+        skipped.check(10, losses)
+
+
+def test_spoilt_weights_are_not_saved(tmp_path, eager, caplog):
+    """The first update destroys them; a lower rate continues from before it."""
+    config = dataclasses.replace(runs.FOUR_UPDATES, main_learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="3 updates in a row"):
+        train.train(config, tmp_path)
+    assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
+    train.train(runs.FOUR_UPDATES, tmp_path)
+    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").open()]
+    assert [row["updates"] for row in rows] == [2, 3, 4]
+    assert not any(row["train/skipped"] for row in rows)
 
 
 def test_chunks_of_a_batch_are_named(tmp_path):
@@ -176,10 +199,11 @@ def test_chunks_of_a_batch_are_named(tmp_path):
         assert name == f"{first // 100:06d}[{row}:{row + 3}]"
 
 
-def test_memory_that_runs_out_names_what_to_lower():
-    with pytest.raises(MemoryError, match="an update. Lower --batch_shape"):
-        with memory_for("an update", "batch_shape"):
-            tf.zeros([1 << 46])  # 256 TiB.
+@pytest.mark.parametrize("zeros", [tf.zeros, np.zeros])
+def test_memory_that_runs_out_names_what_to_lower(zeros):
+    with pytest.raises(MemoryError, match="a plan. Lower --amount"):
+        with memory_for("a test", "length"), memory_for("a plan", "amount"):
+            zeros([1 << 46])  # 256 TiB.
 
 
 def test_newer_episodes_than_the_checkpoint_are_moved_away(tmp_path, caplog):

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import pathlib
-import signal
-import threading
 import tokenize
 import zipfile
 import zlib
@@ -51,40 +49,6 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
         int(number): path for number, path in numbers if number.isdecimal()
     }
     return dict(sorted(found.items(), reverse=True))
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM wait until the `with` block is done.
-
-    For what is short and must be done whole or not at all. A second Ctrl-C
-    ends the process at once. Without an effect outside the main thread, where
-    Python handles no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came = []
-
-    def wait(number, _):
-        if number == signal.SIGINT in came:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        came.append(number)
-
-    before = {
-        number: signal.signal(number, wait)
-        for number in (signal.SIGINT, signal.SIGTERM)
-        # Background jobs of a shell start with Ctrl-C ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from planet_tf.tools.files import (
     TEMPORARY,
     UNREADABLE,
     atomic_write,
-    undisturbed,
 )
 from planet_tf.tools.frames import Frames, remove_others
+from planet_tf.tools.interrupts import undisturbed
 
 Episode = dict[str, np.ndarray | Frames]
 Batch = dict[str, np.ndarray]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
@@ -63,6 +64,7 @@ class Checkpoint:
         model: Built, as all its variables must exist.
         optimizer: Built likewise.
         keep: Newest checkpoints to keep, beside the best.
+        acting: Plays beside updates with the weights of the round's start.
     """
 
     def __init__(
@@ -71,15 +73,23 @@ class Checkpoint:
         model: WorldModel,
         optimizer: tf.keras.optimizers.Optimizer,
         keep: int = 2,
+        acting: WorldModel | None = None,
     ):
         self._directory = pathlib.Path(directory)
         self._keep = keep
+        self._model = model
+        self._acting = acting
         self._optimizer = optimizer
         self._learning_rate = float(optimizer.learning_rate)
         with tf.device("/cpu:0"):  # Accelerators hold no text.
             self._position = tf.Variable("", dtype=tf.string)
+            # Of any length: 0 without `acting`, which may be switched later.
+            self._acting_weights = tf.Variable(tf.zeros([0]), shape=[None])
         self._checkpoint = tf.train.Checkpoint(
-            position=self._position, model=model, optimizer=optimizer
+            position=self._position,
+            model=model,
+            optimizer=optimizer,
+            acting=self._acting_weights,
         )
 
     def save(self, position: Position, best: bool = False) -> None:
@@ -96,6 +106,11 @@ class Checkpoint:
         if best:
             directory, keep = directory / "best", 1
         self._position.assign(json.dumps(position._asdict()))
+        if self._acting:
+            weights = self._acting.get_weights()
+            self._acting_weights.assign(
+                np.concatenate([*map(np.ravel, weights)])
+            )
         try:
             self._checkpoint.write(str(directory / f"ckpt-{position.updates}"))
         except (OSError, tf.errors.OpError) as error:
@@ -128,6 +143,8 @@ class Checkpoint:
                 losses = tuple(values.pop("losses"))
                 # The checkpoint has one, too, but the run's may be changed.
                 self._optimizer.learning_rate = self._learning_rate
+                if self._acting:
+                    self._acting.set_weights(self._weights_to_act())
                 return Position(losses=losses, **values)
             except _UNREADABLE as error:
                 logging.warning(
@@ -142,6 +159,18 @@ class Checkpoint:
                 "away to train the model again from the recorded episodes."
             )
         return None
+
+    def _weights_to_act(self) -> list[np.ndarray]:
+        """As they were saved; the model's if it played by itself then."""
+        own = self._model.get_weights()
+        values = self._acting_weights.numpy()
+        ends = np.cumsum([weight.size for weight in own])
+        if len(values) != ends[-1]:
+            return own
+        return [
+            part.reshape(like.shape)
+            for part, like in zip(np.split(values, ends[:-1]), own, strict=True)
+        ]
 
 
 def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
@@ -176,48 +205,43 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
 class Saver:
     """Saves where a run stands: on request, in time, and when it fails.
 
-    A context manager: whatever ends the `with` block, no update is lost. Loss
-    or gradient that are not finite are the exception, because the last
-    checkpoint is as good as those weights.
+    A context manager: whatever ends the `with` block, no update is lost.
 
     Args:
         checkpoint: Writes.
-        position: Returns where the run stands.
+        position: Returns where the run stands; None if that is not worth
+            saving.
         interval: Seconds after which `save_if_due` saves.
-        on_request: Nothing but `save` saves; for runs that cannot continue
-            from just anywhere.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        position: Callable[[], Position],
+        position: Callable[[], Position | None],
         interval: float = 600.0,
-        on_request: bool = False,
     ):
         self._checkpoint = checkpoint
         self._position = position
         self._interval = interval
-        self._on_request = on_request
         self._saved = time.monotonic()
 
-    def save(self) -> None:
+    def save(self, best: bool = False) -> None:
         """Writes a checkpoint; see `Checkpoint.save`."""
-        self._checkpoint.save(self._position())
-        self._saved = time.monotonic()
+        position = self._position()
+        if position:
+            self._checkpoint.save(position, best)
+            self._saved = time.monotonic()
 
     def save_if_due(self) -> None:
         """Writes one if the last was long ago."""
-        late = time.monotonic() - self._saved >= self._interval
-        if late and not self._on_request:
+        if time.monotonic() - self._saved >= self._interval:
             self.save()
 
     def __enter__(self) -> "Saver":
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        spoilt = kind and issubclass(kind, FloatingPointError)
-        if kind and not spoilt and not self._on_request:
+        if kind:
             # What goes wrong here says less than the first error.
             with contextlib.suppress(Exception):
                 self.save()

@@ -1,5 +1,8 @@
 """The gradient step."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 
 from planet_tf.models.world_model import Metrics, WorldModel
@@ -46,6 +49,11 @@ class Learner:
         B, T = batch["image"].shape[:2]
         noise = self._model.draw_noise(seed, B, T)
         return self.step(batch, noise)
+
+    def trace(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Makes the graph of `update` for such batches; no gradient step."""
+        if not tf.config.functions_run_eagerly():
+            self.update.get_concrete_function(batch, tf.constant([0, 0]))
 
     def step(self, batch: dict[str, tf.Tensor], noise) -> Metrics:
         """As `update`, with given noise."""
