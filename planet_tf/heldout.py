@@ -8,7 +8,7 @@ import math
 from planet_tf import build
 from planet_tf.control.tasks import label
 from planet_tf.run_folder import Run
-from planet_tf.tools.replay import KEYS, Replay
+from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
 from planet_tf.training.checkpoint import restore_weights
 from planet_tf.training.evaluation import CONTEXT, Holdout, holdout
@@ -33,7 +33,12 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
     """
     model = build.world_model(run.config, run.action_dim, run.observations)
     restore_weights(run.checkpoint, model)
-    replay = Replay(run.logdir / "test_episodes", read_only=True)
+    keys = (*KEYS, *model.diagnostics)
+    replay = Replay(
+        run.logdir / "test_episodes",
+        read_only=True,
+        rows=row_shapes(run.action_dim, run.observations, keys),
+    )
     tasks = [label(task) for task in run.config.tasks]
     lengths = [LENGTH, *map(replay.longest, tasks)]
     if min(lengths) <= CONTEXT:
@@ -52,7 +57,7 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
                 math.ceil(sequences / count),
                 min(lengths),
                 seed,
-                (*KEYS, *model.diagnostics),
+                keys,
                 task,
             ),
             fold(seed, "holdout", 0),

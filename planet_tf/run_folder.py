@@ -105,11 +105,13 @@ def use(
 
 
 def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:
-    """A, and the shapes of observations, from any recorded episode.
+    """A, and the shapes of observations, from a recorded episode.
 
     So that an agent can be used where its world cannot be made.
     """
-    for path in sorted(logdir.glob("*_episodes/*.npz")):
+    # The newest that can be read: one that does not belong here, and is
+    # skipped in training, is older than what training records after it.
+    for path in sorted(logdir.glob("*_episodes/*.npz"), reverse=True):
         try:
             with np.load(path, allow_pickle=False) as file:
                 shapes = {key: file[key].shape[1:] for key in file}

@@ -41,7 +41,7 @@ from planet_tf.tools.files import expanded
 from planet_tf.tools.interrupts import stop_in_order, undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
-from planet_tf.tools.replay import KEYS, Replay
+from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
 from planet_tf.validation import check_length
 
@@ -116,6 +116,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 end,
                 workers,
                 on_disk=config.replay_storage == "disk",
+                rows=row_shapes(*sizes[1:], keys),
             )
             for split, end in (
                 ("train", first.train_episodes),

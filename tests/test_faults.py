@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet_tf import train
+from planet_tf import heldout, run_folder, train
+from planet_tf.config import PRESETS
 from planet_tf.control.collector import ATTEMPTS, Collector
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
@@ -242,3 +243,51 @@ def test_episodes_of_other_tasks_are_skipped(tmp_path, caplog):
         replay = Replay(tmp_path, tasks=["cup_catch"])
     assert (replay.episodes, replay.skipped) == (1, 1)
     assert str(path) in caplog.text
+
+
+def test_a_run_goes_on_without_files_that_do_not_fit_its_worlds(
+    tmp_path, caplog, monkeypatch
+):
+    """The first of each folder is one, so none can be judged by the first."""
+    config = dataclasses.replace(
+        PRESETS["debug"],
+        tasks=("dummy",),
+        state_diagnostics=True,
+        action_repeat=100,
+        batch_shape=(2, 6),
+        conv_depth=1,
+        train_steps=10,
+        test_steps=2,
+        max_steps=4,
+        collect_every=2,
+        planner_iterations=0,
+    )
+    monkeypatch.setattr(train, "TEST_LENGTH", 7)  # Short episodes will do.
+    shapes = {
+        "image": ((11, 64, 64, 3), np.uint8),
+        "action": ((11, 2), np.float32),
+        "reward": ((11,), np.float32),
+        "position": ((11, 2), np.float32),
+        "goal": ((11, 2), np.float32),
+    }
+    for split in ("train", "test"):
+        for key in ("action", "position", "goal"):
+            bad = {name: np.zeros(*value) for name, value in shapes.items()}
+            bad[key] = np.zeros([11, 3], np.float32)
+            if key == "goal":
+                del bad[key]
+            Replay(tmp_path / split / key).add(bad, "dummy")
+        (tmp_path / f"{split}_episodes").mkdir()
+        for number, path in enumerate(sorted(tmp_path.glob(f"{split}/*/*"))):
+            name = f"00000{number}{path.name[6:]}"
+            path.rename(tmp_path / f"{split}_episodes" / name)
+    # Compiling takes longer than the rest.
+    tf.config.run_functions_eagerly(True)
+    try:
+        train.train(config, tmp_path)
+        assert len(caplog.records) == 6
+        # A reader of the run has no worlds to ask.
+        found = heldout.predict(run_folder.find(tmp_path), 2)
+        assert np.isfinite(found["dummy"].metrics["test/position"])
+    finally:
+        tf.config.run_functions_eagerly(False)

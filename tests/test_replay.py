@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 
 from planet_tf.tools import replay as replay_module
-from planet_tf.tools.replay import Replay, size_when_full
+from planet_tf.tools.replay import (
+    KEYS,
+    Replay,
+    row_shapes,
+    size_when_full,
+)
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "episode.npz"
 
@@ -184,6 +189,48 @@ def test_unusable_file_is_skipped(tmp_path, caplog, name, content):
     # Never reuses the number of a file it could not read.
     index = int(name[:6]) if name.startswith("0") else 0
     assert int(replay.add(make_episode(6), "x").name[:6]) == index + 1
+
+
+@pytest.mark.parametrize(
+    ("episode", "message"),
+    [
+        (
+            {"size": 5, "position": np.zeros([6, 2])},
+            "rows of 'image' have shape (5, 5, 3), not (4, 4, 3)",
+        ),
+        (
+            {"action_dim": 3, "position": np.zeros([6, 2])},
+            "rows of 'action' have shape (3,), not (2,)",
+        ),
+        (
+            {"position": np.zeros([6, 3])},
+            "rows of 'position' have shape (3,), not (2,)",
+        ),
+        ({}, "there is no 'position', rows of which have shape (2,)"),
+    ],
+)
+def test_worlds_decide_what_fits_not_the_first_file(
+    tmp_path, caplog, episode, message
+):
+    """Otherwise one foreign file throws out all that belong here."""
+    replay = Replay(tmp_path)
+    path = replay.add(make_episode(6, **episode), "cup_catch")
+    good = make_episode(6, 1, position=np.zeros([6, 2]), unused=np.zeros(6))
+    name = "00000{}-cup_catch-20260101T000000.npz"
+    np.savez_compressed(tmp_path / name.format(1), **good)
+    good["unused"] = np.zeros([6, 7])  # Nobody asks for it.
+    np.savez_compressed(tmp_path / name.format(2), **good)
+    keys = (*KEYS, "position")
+    observations = {"position": [2], "image": (4, 4, 3), "unused": ()}
+    rows = row_shapes(2, observations, keys)
+    replay = Replay(tmp_path, rows=rows)
+    assert (replay.episodes, replay.skipped) == (2, 1)
+    (record,) = caplog.records
+    assert record.getMessage() == f"Skipped {path}: {message}"
+    (batch,) = replay.batches(0, 1, 4, 4, seed=0, keys=keys)
+    assert batch["position"].shape == (4, 4, 2)
+    with pytest.raises(ValueError, match="'position'"):
+        replay.add(make_episode(6), "cup_catch")
 
 
 def test_damaged_files_are_skipped(tmp_path):

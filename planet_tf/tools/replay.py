@@ -10,7 +10,7 @@ import logging
 import pathlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from planet_tf.tools.interrupts import undisturbed
 
 Episode = dict[str, np.ndarray | Frames]
 Batch = dict[str, np.ndarray]
+Shapes = Mapping[str, tuple[int, ...]]
 
 # What the model is trained on; episodes may hold other observations too.
 KEYS = ("image", "action", "reward")
@@ -39,8 +40,8 @@ _NAME = re.compile(r"(\d+)-(.+)-\d{8}T\d{6}\.npz")
 class Replay:
     """All episodes of one directory, in memory, oldest first.
 
-    A file that cannot be used (damaged, not an episode, from worlds of another
-    size) is left alone: it is named in one logged line and counted in
+    A file that cannot be used (damaged, not an episode, with rows of other
+    shapes) is left alone: it is named in one logged line and counted in
     `skipped`.
 
     Deviates from planet: the task is part of a file's name, because the
@@ -58,6 +59,8 @@ class Replay:
             a run that is still going; `end` is then None.
         on_disk: Frames stay on disk, see `tools/frames.py`; the batches are
             the same. Not with `read_only`.
+        rows: Shapes of the rows, see `row_shapes`. None: `KEYS` have those of
+            the first episode, which may be the one that does not belong here.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -71,9 +74,11 @@ class Replay:
         tasks: Sequence[str] | None = None,
         read_only: bool = False,
         on_disk: bool = False,
+        rows: Shapes | None = None,
     ):
         self._directory = pathlib.Path(directory).expanduser()
         self._on_disk = on_disk
+        self._rows = rows
         if not read_only:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
@@ -91,9 +96,10 @@ class Replay:
             self.next_index = max(self.next_index, _index(path) + 1)
             try:
                 task, episode = _read(path, on_disk)
-                self._check(episode)
                 if tasks is not None and task not in tasks:
-                    raise ValueError(f"it is of {task}, not of {tasks}")
+                    known = ", ".join(tasks)
+                    raise ValueError(f"it is of {task}, not of {known}")
+                self._check(episode)
             except UNREADABLE as error:
                 self.skipped += 1
                 logging.warning("Skipped %s: %s", path, error)
@@ -136,7 +142,7 @@ class Replay:
             The new file.
 
         Raises:
-            ValueError: This is not an episode, or does not fit the others.
+            ValueError: This is not an episode, or has rows of other shapes.
             OSError: The file could not be written (disk full, say). The
                 earlier episodes are intact, and this one is not held.
         """
@@ -247,6 +253,8 @@ class Replay:
         )
 
     def _hold(self, index: int, episode: Episode, task: str) -> None:
+        if self._rows is None:
+            self._rows = {key: episode[key].shape[1:] for key in KEYS}
         self._numbers.append(index)
         self._episodes.append(episode)
         self._tasks.append(task)
@@ -275,16 +283,31 @@ class Replay:
                 )
 
     def _check(self, episode: Episode) -> None:
-        """Raises ValueError unless this episode is like the others."""
-        for key in KEYS:
-            shape, like = episode[key].shape[1:], episode[key].shape[1:]
-            if self._episodes:
-                like = self._episodes[0][key].shape[1:]
-            if shape != like:
+        """Raises ValueError unless the rows have the shapes they must have."""
+        for key, expected in (self._rows or {}).items():
+            if key not in episode:
                 raise ValueError(
-                    f"rows of {key} have shape {shape}, but {like} in the "
-                    "other episodes"
+                    f"there is no {key!r}, rows of which have shape {expected}"
                 )
+            shape = episode[key].shape[1:]
+            if shape != expected:
+                raise ValueError(
+                    f"rows of {key!r} have shape {shape}, not {expected}"
+                )
+
+
+def row_shapes(
+    action_dim: int, observations: Shapes, keys: Sequence[str] = KEYS
+) -> Shapes:
+    """What rows of an episode are like, for `Replay`.
+
+    Args:
+        action_dim: A, of the widest actions of all tasks.
+        observations: Of a world's `Spec`.
+        keys: The arrays that are needed; others may be of any shape.
+    """
+    shapes = {**observations, "action": (action_dim,), "reward": ()}
+    return {key: tuple(shapes[key]) for key in keys}
 
 
 def _rows(episode: Episode) -> int:
