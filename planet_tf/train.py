@@ -9,12 +9,18 @@ gradient step follows the original's trainer (`training/schedule.py`).
 Everything is kept in `--logdir`; the same command continues a run that was
 stopped. TensorFlow is imported inside `train` alone, so that flag errors come
 at once and the spawned processes of the environments stay free of it.
+
+Exit status: 0 when all is done; 1 after an error on the way; 2 for input that
+cannot work, and nothing was written; 75 if another process uses the folder;
+130 and 143 if stopped by Ctrl-C or SIGTERM. After all but 2, the same command
+goes on.
 """
 
 import concurrent.futures
 import contextlib
 import fcntl
 import functools
+import os
 import pathlib
 import re
 import sys
@@ -45,6 +51,7 @@ from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
 from planet_tf.validation import check_length
 
+IN_USE = os.EX_TEMPFAIL  # Exit status, 75: another process is training there.
 TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
 
 
@@ -373,7 +380,8 @@ def _locked(logdir: pathlib.Path) -> Iterator[None]:
     A run that is refused after all, by a `ConfigError`, leaves nothing behind.
 
     Raises:
-        OSError: Another process is using it, or it is not writable.
+        BlockingIOError: Another process is using it.
+        OSError: It is not writable.
     """
     made = [x for x in (logdir, *logdir.parents) if not x.exists()]
     try:
@@ -388,7 +396,7 @@ def _locked(logdir: pathlib.Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OSError(
+            raise BlockingIOError(
                 f"Another process is training in {logdir}. Wait for it, stop "
                 "it, or use another --logdir."
             ) from error
@@ -417,7 +425,7 @@ def main(argv: list[str]) -> None:
         keep.enter_context(_locked(logdir))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(IN_USE if isinstance(error, BlockingIOError) else 2)
     how_to_look = (
         f"Results: {logdir.absolute()}\nTo look at them: "
         f"{sys.executable} -m tensorboard.main --logdir={logdir.absolute()}"

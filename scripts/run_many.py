@@ -11,9 +11,13 @@ run, <folder>/00001 and so on, is worked on by one of them at a time:
     DONE      the command ended with status 0
     FAIL      it ended otherwise; remove the file to have it tried again
 
+A command that ends with status 75 (EX_TEMPFAIL) has found its run in use: by
+the command of a worker that is suspended and seems dead, or by somebody who
+started it by hand. The run is then tried again later.
+
 Deviates from planet: there, a claim is a file that everybody may overwrite,
 so that two workers can get the same run, and clocks have to agree. Here, a
-claim is made with a number that no file had before, which succeeds for one
+claim is made with a number that no other file has, which succeeds for one
 worker alone, and times are those of the shared folder. A worker that finds
 itself replaced stops at once.
 """
@@ -33,6 +37,7 @@ import time
 
 from absl import app, flags
 
+from planet_tf import config as configs
 from planet_tf.tools.files import expanded
 
 # What a command that was told to stop ends with: a run is neither done then nor
@@ -84,12 +89,18 @@ class Claim:
         self._over.set()
         os.utime(self._path, (0, 0))
 
+    def withdraw(self) -> None:
+        """Leaves the run to whoever was replaced, and may yet wake up."""
+        self._over.set()
+        self._path.unlink()
+
     def _keep(self) -> None:
         """Touches the claim until it is released."""
         while not self._over.wait(self._period):
             # A shared folder fails now and then; the next time will do.
             with contextlib.suppress(OSError):
-                if _newest(self._folder) != self._path:
+                replaced = _newest(self._folder) != self._path
+                if replaced and not self._over.is_set():
                     print(f"{self._folder} was taken over.", file=sys.stderr)
                     os._exit(REPLACED)  # Takes the command along.
                 os.utime(self._path)
@@ -100,7 +111,10 @@ class Claim:
         probe.write_text("")
         now = probe.stat().st_mtime
         probe.unlink()
-        return now - path.stat().st_mtime
+        try:
+            return now - path.stat().st_mtime
+        except FileNotFoundError:  # Withdrawn a moment ago.
+            return 0.0
 
 
 def finished(folder: pathlib.Path) -> bool:
@@ -119,21 +133,27 @@ def work(folder: pathlib.Path, runs: int, period: float, command: list) -> int:
         random.shuffle(unfinished)  # So that workers rarely meet.
         for number in unfinished:
             claim = Claim(folders[number], period)
-            if claim.take():
-                _run(claim, folders[number], number, command)
+            if claim.take() and _run(claim, folders[number], number, command):
                 break
         else:
             time.sleep(period)  # Others are at work; they may die.
     return sum((path / "FAIL").exists() for path in folders.values())
 
 
-def _run(claim: Claim, folder: pathlib.Path, number: int, command: list):
-    """Runs the command on a run, and says how it ended."""
+def _run(
+    claim: Claim, folder: pathlib.Path, number: int, command: list
+) -> bool:
+    """Runs the command on a run, and says how it ended.
+
+    Returns:
+        False if it could do nothing, because the run is in use.
+    """
     command = [
         part.replace("{folder}", str(folder)).replace("{number}", str(number))
         for part in command
     ]
     print(f"Run {number}", flush=True)
+    done_with = claim.release
     try:
         process = subprocess.Popen(command, preexec_fn=_die_with_parent)
         try:
@@ -146,10 +166,13 @@ def _run(claim: Claim, folder: pathlib.Path, number: int, command: list):
             raise KeyboardInterrupt  # The whole job is ending.
         if status == 0:
             (folder / "DONE").touch()
+        elif status == os.EX_TEMPFAIL:
+            done_with = claim.withdraw
         else:
             (folder / "FAIL").write_text(f"status {status}: {command}\n")
     finally:
-        claim.release()
+        done_with()
+    return status != os.EX_TEMPFAIL
 
 
 def _die_with_parent() -> None:
@@ -190,13 +213,22 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("folder", None, "Of all runs.", required=True)
     flags.DEFINE_integer(
-        "num_runs", None, "How many there are.", lower_bound=1, required=True
+        "num_runs",
+        None,
+        "How many there are.",
+        lower_bound=1,
+        upper_bound=99_999,  # Folders have five digits.
+        required=True,
     )
     flags.DEFINE_float(
         "ping_every",
         30.0,
         "Seconds between signs of life; after four times as long without one, "
         "a worker counts as dead. The same for all.",
-        lower_bound=0.1,
     )
-    app.run(main)
+    flags.register_validator(  # Bounds would let NaN pass.
+        "ping_every",
+        lambda seconds: 0.1 <= seconds <= 86_400,
+        "must be from 0.1 to 86400 seconds",
+    )
+    app.run(main, flags_parser=configs.parse_flags)

@@ -21,6 +21,8 @@ import numpy as np
 import psutil
 from absl import app, flags
 
+from planet_tf import config as configs
+
 # Everything runs often; the run has no end of its own.
 SMALL = """
     --config=debug --task=cup_catch --max_steps=2000000000 --train_steps=1000
@@ -129,4 +131,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("minutes", 120.0, "How long to train.")
     flags.DEFINE_string("logdir", None, "New folder.", required=True)
     flags.DEFINE_float("every", 5.0, "Seconds between samples.")
-    app.run(main)
+    app.run(main, flags_parser=configs.parse_flags)

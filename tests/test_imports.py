@@ -95,6 +95,11 @@ def test_help_is_quick(command):
     process, imported = run(command, "--help")
     assert "--" in process.stdout and "Traceback" not in process.stderr
     assert not imported & SLOW
+    # An unknown flag, in one line.
+    process, _ = run(command, "--no_such_flag=1")
+    lines = process.stderr.splitlines()
+    (line,) = [x for x in lines if not x.startswith("import time:")]
+    assert process.returncode == 2 and "no_such_flag" in line
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 RUNS = 40
 
 
-def _start(folder, *command, runs=RUNS, period=2.0):
+def _start(folder, *command, runs=RUNS, period=2.0, flags=()):
     return subprocess.Popen(
         [sys.executable, "-m", "scripts.run_many", f"--folder={folder}"]
-        + [f"--num_runs={runs}", f"--ping_every={period}", "--", *command],
+        + [f"--num_runs={runs}", f"--ping_every={period}", *flags]
+        + ["--", *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -122,6 +123,12 @@ def test_a_claim_is_kept_though_the_folder_fails_once(tmp_path, monkeypatch):
     claim.release()
 
 
+def test_a_claim_may_vanish_while_it_is_looked_at(tmp_path, monkeypatch):
+    """Whoever withdrew it has found the run in use."""
+    monkeypatch.setattr(run_many, "_newest", lambda folder: folder / "CLAIM.1")
+    assert not run_many.Claim(tmp_path / "run", 60.0).take()
+
+
 def test_a_replaced_worker_stops_at_once(tmp_path):
     """One that was suspended must not go on beside its successor."""
     started = tmp_path / "started"
@@ -137,6 +144,64 @@ def test_a_replaced_worker_stops_at_once(tmp_path):
     while os.path.exists(f"/proc/{started.read_text().strip()}"):
         assert time.time() < deadline, "its command goes on"
         time.sleep(0.05)
+
+
+def test_a_run_in_use_is_tried_again_and_has_not_failed(tmp_path):
+    """A suspended worker seems dead, but its command holds the run's lock."""
+    log, first = tmp_path / "log", tmp_path / "first"
+    command = tmp_path / "run"
+    command.write_text(
+        f"""#!{sys.executable}
+import fcntl, pathlib, sys, time
+folder, log, first = map(pathlib.Path, sys.argv[1:])
+lock = (folder / ".lock").open("w")
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    log.open("a").write("refused\\n")
+    sys.exit(75)
+if not first.exists():
+    first.touch()
+    time.sleep(600)
+"""
+    )
+    command.chmod(0o755)
+    arguments = [tmp_path / "runs", str(command), "{folder}", log, first]
+    suspended = _start(*arguments, runs=1, period=0.2)
+    while not first.exists():
+        time.sleep(0.05)
+    suspended.send_signal(signal.SIGSTOP)
+    other = _start(*arguments, runs=1, period=0.2)
+    while not log.exists() or len(log.read_text().split()) < 3:
+        assert other.poll() is None, other.communicate()
+        time.sleep(0.05)
+    folder = tmp_path / "runs" / "00001"
+    assert not run_many.finished(folder)
+    # The suspended worker would not see itself replaced, were it to wake up.
+    assert len(list(folder.glob("CLAIM.*"))) <= 2
+    suspended.kill()
+    suspended.communicate(timeout=60)
+    output, _ = other.communicate(timeout=60)
+    assert other.returncode == 0, output
+    assert (folder / "DONE").exists() and not (folder / "FAIL").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--num_runs=0", "num_runs"),
+        ("--num_runs=x", "num_runs"),
+        ("--ping_every=nan", "ping_every"),
+        ("--ping_every=0", "ping_every"),
+        ("--num_run=3", "did you mean num_runs"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(tmp_path, flag, message):
+    worker = _start(tmp_path / "runs", "true", flags=[flag])
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 2
+    assert message in output and len(output.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_bad_commands_are_refused(tmp_path):

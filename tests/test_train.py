@@ -208,7 +208,7 @@ def test_unusable_folders_are_refused(tmp_path):
         assert "Traceback" not in result.stderr
     with train._locked(tmp_path / "run"):
         result = _run(f"--logdir={tmp_path / 'run'}")
-    assert result.returncode == 2
+    assert result.returncode == train.IN_USE == 75
     assert "Another process is training" in result.stderr
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
