@@ -421,9 +421,10 @@ def main(argv: list[str]) -> None:
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
         # Before the lock, which is the first file that is written.
         prepare(config, logdir, flags.FLAGS.allow_config_change)
+        choose_backend_for(config.tasks)
         keep = contextlib.ExitStack()
         keep.enter_context(_locked(logdir))
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(IN_USE if isinstance(error, BlockingIOError) else 2)
     how_to_look = (
@@ -434,7 +435,6 @@ def main(argv: list[str]) -> None:
     stop_in_order()
     try:
         with keep:
-            choose_backend_for(config.tasks)
             train(config, logdir)
     except KeyboardInterrupt as error:
         print("Stopped. The same command continues this run.\n" + how_to_look)

@@ -23,12 +23,13 @@ COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _run(*flags):
+def _run(*flags, **environment):
     return subprocess.run(
         [*COMMAND, *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
+        env=os.environ | environment,
         timeout=300,
     )
 
@@ -179,6 +180,17 @@ def test_bad_input_is_refused_before_anything_starts(tmp_path, flag, message):
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
     assert not logdir.exists()
+
+
+def test_no_graphics_is_found_before_anything_is_written(tmp_path):
+    """Not behind the lock, where a folder of an error is left."""
+    logdir = tmp_path / "new" / "run"
+    result = _run(f"--logdir={logdir}", MUJOCO_GL="nonsense")
+    assert result.returncode == 2
+    reason, which, *_ = result.stderr.splitlines()
+    assert reason.startswith("No graphics backend can render an image (MUJOCO")
+    assert which.startswith("- nonsense: ")
+    assert not logdir.parent.exists()
 
 
 def test_commands_of_the_readme_are_accepted():
