@@ -4,7 +4,10 @@ Takes the flags of `planet_tf.train`, whose run is what memory and disk have to
 suffice for. Prints a line for each check, and one of advice for each thing
 that is wrong; the exit status is then 1. Whatever may crash or hang runs in a
 process of its own, and this one imports neither TensorFlow nor a simulator.
+Where it cannot even read flags, it says which packages that takes.
 """
+
+from __future__ import annotations  # Some may be of what cannot be imported.
 
 import contextlib
 import importlib.metadata
@@ -14,13 +17,9 @@ import pathlib
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NoReturn
 
-from absl import app, flags
-
-from planet_tf import config as configs
-from planet_tf import totals
-from planet_tf.config import Config
 from planet_tf.control.tasks import EPISODE_FRAMES, get_task
 from planet_tf.hardware import (
     TENSORFLOW,
@@ -31,13 +30,24 @@ from planet_tf.hardware import (
     run_python,
     tensorflow,
     tested,
+    unusable,
 )
 from planet_tf.tools.files import expanded
-from planet_tf.tools.replay import size_when_full
+
+try:
+    from absl import app, flags
+
+    from planet_tf import config as configs
+    from planet_tf import totals
+    from planet_tf.config import Config
+    from planet_tf.tools.replay import size_when_full
+except ImportError:
+    if __name__ != "__main__" or not unusable():
+        raise
 
 PYTHONS = ((3, 11), (3, 14))  # TensorFlow has no builds for others.
 OPTIONAL = (
-    "pytest ruff hypothesis psutil matplotlib gymnasium av".split()
+    "pytest pytest-xdist ruff hypothesis psutil gymnasium av".split()
 )  # Not needed to train.
 
 # Rough sizes, to see whether a machine is of the right order.
@@ -65,9 +75,13 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    folder = expanded(flags.FLAGS.logdir)
+    report(findings(config, expanded(flags.FLAGS.logdir)))
+
+
+def report(found: Iterable[Finding]) -> NoReturn:
+    """Prints findings, and ends with status 1 if something is wrong."""
     wrong = 0
-    for finding in findings(config, folder):
+    for finding in found:
         mark = "WRONG" if finding.advice else "ok"
         print(f"{mark:5}  {finding.name:10}  {finding.text}")
         if finding.advice:
@@ -80,8 +94,7 @@ def main(argv: list[str]) -> None:
 
 def findings(config: Config, folder: pathlib.Path) -> Iterator[Finding]:
     """Runs all checks, one after another."""
-    yield python(sys.version_info[:2])
-    yield versions(tested(), _installed)
+    yield from packages()
     driver = nvidia_driver()
     if driver:
         yield driver
@@ -90,6 +103,13 @@ def findings(config: Config, folder: pathlib.Path) -> Iterator[Finding]:
     yield from graphics(config, driver is not None)
     yield memory(config, free_memory())
     yield disk(config, folder)
+
+
+def packages() -> Iterator[Finding]:
+    """Runs the checks that need no package but Python's own."""
+    yield python(sys.version_info[:2])
+    yield versions(tested(), _installed)
+    yield from unusable()
 
 
 def python(version: tuple[int, int]) -> Finding:
@@ -216,5 +236,7 @@ def define_flags() -> None:
 
 
 if __name__ == "__main__":
+    if unusable():
+        report(packages())
     define_flags()
     app.run(main, flags_parser=configs.parse_flags)

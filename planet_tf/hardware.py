@@ -1,9 +1,10 @@
 """Whether TensorFlow and rendering work here, and on what.
 
 Whatever may crash or hang runs in a process of its own. For the doctor, see
-`planet_tf/doctor.py`.
+`planet_tf/doctor.py`. Needs no package but Python's own.
 """
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -13,13 +14,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from planet_tf.config import Config
 from planet_tf.control import rendering
 from planet_tf.control.tasks import SUITE, get_task
 
+if TYPE_CHECKING:
+    from planet_tf.config import Config
+
 SLOW_FRAME = 100.0  # Milliseconds; software takes 6 to 35.
+
+# Packages by module, see `unusable`.
+_NEEDED = {"absl": "absl-py", "numpy": "numpy", "yaml": "PyYAML"}
 
 # What `tensorflow` and `frames` judge the answers of.
 TENSORFLOW = """
@@ -68,6 +74,24 @@ def tested() -> dict[str, str]:
         lines = importlib.metadata.requires("planet_tf") or []
     pins = (re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", x) for x in lines)
     return {pin[1]: pin[2] for pin in pins if pin}
+
+
+def unusable() -> list[Finding]:
+    """Packages that cannot be imported, of those that the doctor needs."""
+    found = []
+    for module, package in _NEEDED.items():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            found.append(
+                Finding(
+                    "packages",
+                    f"{module}: {' '.join(str(error).split())}",
+                    "All other checks need it: pip install --force-reinstall "
+                    f"{package}=={tested().get(package)}",
+                )
+            )
+    return found
 
 
 def nvidia_driver() -> Finding | None:
@@ -207,7 +231,7 @@ def computes_bfloat16(cpuinfo: str) -> bool:
     return bool(flags and known & set(flags[1].split()))
 
 
-def graphics(config: Config, nvidia: bool) -> Iterator[Finding]:
+def graphics(config: "Config", nvidia: bool) -> Iterator[Finding]:
     """Whether images can be rendered, on what, and how fast."""
     suite = [name for name in config.tasks if get_task(name).domain in SUITE]
     if not suite:

@@ -40,6 +40,42 @@ def test_this_installation():
     assert lines[-1] == (f"{len(wrong)} wrong" if wrong else "All is well.")
 
 
+def _without(*options):
+    """Of a doctor that lacks something: what it prints."""
+    result = subprocess.run(
+        [sys.executable, *options],
+        cwd=pathlib.Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1 and not result.stderr, result.stderr
+    assert result.stdout.splitlines()[0].split()[1] == "python"
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("absl", "absl-py"), ("numpy", "numpy"), ("yaml", "PyYAML")],
+)
+def test_a_package_that_the_doctor_needs_is_broken(module, package):
+    output = _without(
+        "-c",
+        f"import runpy, sys; sys.modules['{module}'] = None; "
+        "runpy.run_module('planet_tf.doctor', run_name='__main__')",
+    )
+    assert f"WRONG  packages    {module}: " in output
+    assert f"pip install --force-reinstall {package}==" in output
+    assert output.splitlines()[-1].endswith("wrong")
+
+
+def test_nothing_is_installed():
+    """Python leaves all packages out."""
+    output = _without("-S", "-m", "planet_tf.doctor")
+    for name in ("tensorflow", "dm_control", "numpy", "absl-py", "PyYAML"):
+        assert f"{name} missing" in output
+        assert f" {name}=={hardware.tested()[name]}" in output
+
+
 def test_bad_flags_are_refused(monkeypatch, capsys):
     monkeypatch.setattr(
         doctor.configs, "config_from_flags", lambda: config.Config()
@@ -61,6 +97,9 @@ def test_versions():
     assert not doctor.versions(pins, installed.get).advice
     del installed["pytest"]  # Users need no tests.
     assert not doctor.versions(pins, installed.get).advice
+    pins["matplotlib"] = "3.11.2"  # Training draws.
+    assert doctor.versions(pins, installed.get).text == "matplotlib missing"
+    installed["matplotlib"] = "3.11.2"
     installed["mujoco"] = "4.0.0"  # As pip would have it.
     finding = doctor.versions(pins, installed.get)
     assert finding.text == "mujoco 4.0.0"
