@@ -32,8 +32,18 @@ def introduction(
     model: WorldModel,
     workers: dict[str, list[Worker]],
     updates: int,
+    unusable: int,
 ) -> str:
-    """What is about to run, on what, and what it will take."""
+    """What is about to run, on what, and what it will take.
+
+    Args:
+        config: The run's.
+        schedule: The run's.
+        model: The run's.
+        workers: Its worlds, by task.
+        updates: Done so far.
+        unusable: Episode files that were skipped.
+    """
     lines = []
     for task, (worker, *_) in workers.items():
         spec = worker.spec
@@ -74,6 +84,10 @@ def introduction(
         hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
         if hours > 0.1:
             lines.append(f"Takes more than {hours:.1f} hours on this CPU{hint}")
+    if unusable:
+        lines.append(
+            f"Without {unusable} episode file(s) that cannot be used, see above"
+        )
     if updates:
         lines.append(f"Continuing after update {updates:,}")
     if updates == schedule.total_updates:

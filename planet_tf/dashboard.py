@@ -38,6 +38,7 @@ CHARTS = {
         "Gradient norm": [r"train/(clipped_)?grad_norm$"],
         "Updates left out": [r"train/skipped$"],
         "Episodes": [r"progress/episodes$"],
+        "Episode files that cannot be used": [r"progress/skipped_episodes$"],
     },
     "Time": {
         "Share of the wall time": [r"time/.*_share$"],
@@ -97,6 +98,8 @@ nats |
 | `score` | mean return over the tasks |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |
 | `skipped` | updates left out because they were not finite |
+| `skipped_episodes` | episode files, to train or to test on, that cannot be \
+used |
 
 A blue frame marks images that the model has seen, an orange one what it
 predicts.

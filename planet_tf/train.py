@@ -130,6 +130,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 ("test", first.test_episodes),
             )
         )
+        unusable = replay.skipped + test_replay.skipped
         schedule = totals.schedule(config)
 
         configs.save(config, logdir / "config.yaml")
@@ -139,7 +140,9 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             Progress(schedule.total_updates, updates)
         )
         progress.write(
-            console.introduction(config, schedule, model, workers, updates)
+            console.introduction(
+                config, schedule, model, workers, updates, unusable
+            )
         )
 
         # Who plays, into which replay.
@@ -236,6 +239,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             metrics, curves = _mean(losses) | scores(collect()), {}
             players["train"].record()
             counters = {"updates": updates, **_steps(config, replay)}
+            counters["skipped_episodes"] = unusable
             if schedule.test_due(updates):
                 found, curves = tester.test(counters)
                 metrics |= found

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import heldout, run_folder, train
-from planet_tf.config import PRESETS
 from planet_tf.control.collector import ATTEMPTS, Collector
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
@@ -246,48 +245,39 @@ def test_episodes_of_other_tasks_are_skipped(tmp_path, caplog):
 
 
 def test_a_run_goes_on_without_files_that_do_not_fit_its_worlds(
-    tmp_path, caplog, monkeypatch
+    tmp_path, caplog, capsys, monkeypatch, eager
 ):
     """The first of each folder is one, so none can be judged by the first."""
     config = dataclasses.replace(
-        PRESETS["debug"],
+        runs.FOUR_UPDATES,
         tasks=("dummy",),
-        state_diagnostics=True,
         action_repeat=100,
-        batch_shape=(2, 6),
-        conv_depth=1,
-        train_steps=10,
-        test_steps=2,
-        max_steps=4,
-        collect_every=2,
         planner_iterations=0,
+        max_steps=4,
+        state_diagnostics=True,
     )
     monkeypatch.setattr(train, "TEST_LENGTH", 7)  # Short episodes will do.
-    shapes = {
-        "image": ((11, 64, 64, 3), np.uint8),
-        "action": ((11, 2), np.float32),
-        "reward": ((11,), np.float32),
-        "position": ((11, 2), np.float32),
-        "goal": ((11, 2), np.float32),
+    good = {
+        "image": np.zeros([11, 64, 64, 3], np.uint8),
+        "reward": np.zeros(11),
+        **{key: np.zeros([11, 2]) for key in ("action", "position", "goal")},
     }
+    wide = {"action": np.zeros([11, 3])}, {"position": np.zeros([11, 3])}
+    bad = [good | change for change in wide]
+    bad.append({key: good[key] for key in good if key != "goal"})
     for split in ("train", "test"):
-        for key in ("action", "position", "goal"):
-            bad = {name: np.zeros(*value) for name, value in shapes.items()}
-            bad[key] = np.zeros([11, 3], np.float32)
-            if key == "goal":
-                del bad[key]
-            Replay(tmp_path / split / key).add(bad, "dummy")
-        (tmp_path / f"{split}_episodes").mkdir()
-        for number, path in enumerate(sorted(tmp_path.glob(f"{split}/*/*"))):
-            name = f"00000{number}{path.name[6:]}"
-            path.rename(tmp_path / f"{split}_episodes" / name)
-    # Compiling takes longer than the rest.
-    tf.config.run_functions_eagerly(True)
-    try:
-        train.train(config, tmp_path)
-        assert len(caplog.records) == 6
-        # A reader of the run has no worlds to ask.
-        found = heldout.predict(run_folder.find(tmp_path), 2)
-        assert np.isfinite(found["dummy"].metrics["test/position"])
-    finally:
-        tf.config.run_functions_eagerly(False)
+        folder = tmp_path / f"{split}_episodes"
+        folder.mkdir()
+        for number, episode in enumerate(bad):
+            name = f"00000{number}-dummy-20260101T000000.npz"
+            np.savez(folder / name, **episode)
+    train.train(config, tmp_path)
+    assert len(caplog.records) == 6
+    assert "Without 6 episode file(s)" in capsys.readouterr().out
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    points = [json.loads(line) for line in lines]
+    assert points and all(x["skipped_episodes"] == 6 for x in points)
+    assert all(np.isfinite(x["train/position"]) for x in points)
+    # A reader of the run has no worlds to ask.
+    found = heldout.predict(run_folder.find(tmp_path), 2)
+    assert np.isfinite(found["dummy"].metrics["test/position"])
