@@ -171,16 +171,18 @@ if not first.exists():
     while not first.exists():
         time.sleep(0.05)
     suspended.send_signal(signal.SIGSTOP)
-    other = _start(*arguments, runs=1, period=0.2)
-    while not log.exists() or len(log.read_text().split()) < 3:
-        assert other.poll() is None, other.communicate()
-        time.sleep(0.05)
-    folder = tmp_path / "runs" / "00001"
-    assert not run_many.finished(folder)
-    # The suspended worker would not see itself replaced, were it to wake up.
-    assert len(list(folder.glob("CLAIM.*"))) <= 2
-    suspended.kill()
-    suspended.communicate(timeout=60)
+    try:
+        other = _start(*arguments, runs=1, period=0.2)
+        while not log.exists() or len(log.read_text().split()) < 3:
+            assert other.poll() is None, other.communicate()
+            time.sleep(0.05)
+        folder = tmp_path / "runs" / "00001"
+        assert not run_many.finished(folder)
+        # Were it to wake up, it would not see itself replaced.
+        assert len(list(folder.glob("CLAIM.*"))) <= 2
+    finally:
+        suspended.kill()
+        suspended.communicate(timeout=60)
     output, _ = other.communicate(timeout=60)
     assert other.returncode == 0, output
     assert (folder / "DONE").exists() and not (folder / "FAIL").exists()
