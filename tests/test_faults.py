@@ -108,7 +108,7 @@ def test_a_full_disk_is_noticed_by_events(tmp_path):
         with full_disk(100), pytest.raises(OSError, match="metrics.jsonl"):
             log.scalars({"updates": 2, "env_steps": 2}, {"x": 2.0})
         with full_disk(100), pytest.raises(OSError, match="tfevents"):
-            log.text("name", "text")
+            log.histogram({"env_steps": 2}, "x", np.zeros(1))
 
 
 def test_saver_keeps_what_a_failure_would_lose(tmp_path):
