@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorflow.python.framework import config as framework
 
 from planet_tf import build, config, run_folder
@@ -109,11 +110,29 @@ def assert_same(reference, logdir, updates):
     metrics = _metrics(reference)
     assert [x["updates"] for x in metrics] == updates
     assert _metrics(logdir) == metrics
-    for read in (_episodes, _checkpoints, _videos):
+    for read in (_episodes, _checkpoints, _videos, events):
         expected, found = read(reference), read(logdir)
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             np.testing.assert_equal(found[name], value, str(name))
+
+
+def events(logdir):
+    """Steps and values of every tag as TensorBoard would show them."""
+    guidance = {plugin_event_accumulator.TENSORS: 0}  # All of them.
+    reader = plugin_event_accumulator.EventAccumulator(
+        str(logdir),
+        guidance,
+        dict.fromkeys(("scalars", "images", "histograms"), 0),
+    ).Reload()
+    return {
+        tag: [
+            (event.step, event.tensor_proto.SerializeToString())
+            for event in reader.Tensors(tag)
+        ]
+        for tag in reader.Tags()[plugin_event_accumulator.TENSORS]
+        if "time" not in tag.partition("/")[0]
+    }
 
 
 def _episodes(logdir):

@@ -1,6 +1,7 @@
 """What a checkpoint brings back, and what it does with damaged ones."""
 
 import math
+import pathlib
 
 import numpy as np
 import pytest
@@ -76,7 +77,77 @@ def test_damaged_newest_falls_back(tmp_path, caplog):
     data.write_bytes(data.read_bytes()[:1000])
     _, _, checkpoint = _parts(tmp_path, seed=1)
     assert checkpoint.restore() == Position(1, 1.0)
-    assert "ckpt-2" in caplog.text
+    assert "ckpt-2 to" in caplog.text
+    # One that cannot be read is not one of the two that are kept.
+    (tmp_path / "damaged" / "ckpt-2.index").stat()
+    checkpoint.save(Position(3))
+    assert _names(tmp_path) == {"ckpt-1", "ckpt-3", "damaged"}
+
+
+class Killed(BaseException):
+    """Ends `save` at once, as no handler expects it."""
+
+
+def _write_before_index(function):
+    """TensorFlow's `write`, killed once the data is in its place."""
+
+    def write(checkpoint, path):
+        index = pathlib.Path(f"{path}.index")
+        old = index.read_bytes() if index.exists() else b""
+        function(checkpoint, path)
+        index.write_bytes(old)
+        raise Killed
+
+    return write
+
+
+def _small(directory):
+    """For what does not depend on the weights."""
+    model = tf.Module()
+    model.weight = tf.Variable(0.0)
+    return Checkpoint(directory, model, tf.keras.optimizers.Adam())
+
+
+def test_killed_in_tensorflow_the_same_update_is_kept(tmp_path, monkeypatch):
+    """New data with the old index made it, and all there was, unreadable."""
+    checkpoint = _small(tmp_path)
+    checkpoint.save(Position(4, 1.0))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kind = tf.train.Checkpoint
+        patch.setattr(kind, "write", _write_before_index(kind.write))
+        checkpoint.save(Position(4, 2.0))
+    checkpoint = _small(tmp_path)
+    assert checkpoint.restore() == Position(4, 1.0)
+    checkpoint.save(Position(5))
+    assert _names(tmp_path) == {"ckpt-4", "ckpt-5"}
+
+
+@pytest.mark.parametrize("count", range(3))
+def test_killed_between_moves_the_same_update_is_kept(
+    tmp_path, monkeypatch, count
+):
+    """The folder's move decides; what follows is done again."""
+    checkpoint = _small(tmp_path)
+    checkpoint.save(Position(4, 1.0))
+    replace, calls = pathlib.Path.replace, []
+
+    def killed(*paths):
+        if len(calls) == count:
+            raise Killed
+        calls.append(paths)
+        return replace(*paths)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pathlib.Path, "replace", killed)
+        checkpoint.save(Position(4, 2.0))
+    checkpoint = _small(tmp_path)
+    assert checkpoint.restore() == Position(4, 2.0 if count else 1.0)
+    checkpoint.save(Position(5))
+    assert _names(tmp_path) == {"ckpt-4", "ckpt-5"}
+
+
+def _names(directory):
+    return {path.name.partition(".")[0] for path in directory.iterdir()}
 
 
 def test_nothing_readable_is_an_error(tmp_path):

@@ -21,7 +21,7 @@ def log(folder, steps, resume=None, scale=1.0):
                 counters, {"test/a": scale * step, "train/b": 2.0 * step}
             )
         logger.video(counters, "test/v", np.zeros([2, 4, 4, 3], np.uint8))
-    return next(folder.glob("*tfevents*"))
+    return max(folder.glob("*tfevents*"))
 
 
 def run(logdirs, outdir, tags="*"):

@@ -10,8 +10,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
+from planet_tf import config, dashboard
 from planet_tf.tools import plots
 from planet_tf.tools.summaries import Logger
+from scripts import fetch_events
+from tests import runs
 
 
 def counters(updates):
@@ -93,6 +96,50 @@ def test_resume_from_the_start_forgets_all(tmp_path):
     assert [point["a"] for point in points(tmp_path)] == [2]
     events = tensorboard(tmp_path).Scalars("a")
     assert [event.value for event in events] == [2]
+
+
+# Rounds of a run by updates and environment steps: the tests play nothing, as
+# with the default schedule, where they follow 99 updates after an episode.
+ROUNDS = [(1, 10), (2, 20), (3, 20), (4, 20), (5, 30), (6, 30)]
+TESTS = 3, 4, 6
+
+
+def _log_rounds(logdir, after=None, end=7, pictures_only=False):
+    """Logs the rounds that end after `after` updates and until `end`."""
+    with Logger(logdir, after) as logger:
+        dashboard.introduce(logger, config.Config(), "run")
+        for updates, env_steps in ROUNDS[after or 0 : end]:
+            at = {"updates": updates, "env_steps": env_steps}
+            if updates in TESTS:
+                frame = np.full([4, 4, 3], 10 * updates, np.uint8)
+                logger.image(at, "test/picture", frame)
+                logger.histogram(at, "test/histogram", frame)
+            if updates == end and pictures_only:
+                break
+            logger.scalars(at, {"train/loss": updates})
+
+
+@pytest.mark.parametrize("pictures_only", [False, True])
+@pytest.mark.parametrize("end", range(1, 7))
+def test_resume_within_a_step(tmp_path, end, pictures_only):
+    """TensorBoard forgets whole steps, and each may hold several points."""
+    reference, logdir = tmp_path / "reference", tmp_path / "run"
+    _log_rounds(reference)
+    _log_rounds(logdir, None, end, pictures_only)
+    for _ in range(2):
+        _log_rounds(logdir, end - 1, end)
+    _log_rounds(logdir, end)
+    expected = runs.events(reference)
+    assert runs.events(logdir) == expected
+    losses = [(10, 1), (20, 2), (21, 3), (22, 4), (30, 5), (31, 6)]
+    for folder in reference, logdir:
+        fetched = {}
+        for path in fetch_events.event_files(folder):
+            fetch_events.read_scalars(path, fetched, "train/loss")
+        points = [point[1:] for point in fetched["train/loss"]]
+        assert points == losses
+    assert [step for step, _ in expected["test/picture"]] == [21, 22, 31]
+    assert [step for step, _ in expected["config"]] == [0]
 
 
 @pytest.mark.parametrize("end", ["", "\n", '\n{"upd', "\n\0\0\0"])

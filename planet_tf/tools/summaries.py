@@ -2,6 +2,7 @@
 
 <logdir>/metrics.jsonl             one JSON object per logged point
 <logdir>/events.out.tfevents.*     the same for TensorBoard, with the GIFs
+<logdir>/events.out.tfevents.0.about  what TensorBoard shows of the whole run
 <logdir>/videos/<name>-<updates>.gif  the ten newest of each name
 <logdir>/<name>.gif                the newest video of that name
 """
@@ -37,7 +38,10 @@ class Logger:
     """Writes the scalars, pictures and texts of one run.
 
     Every point is on disk when the call returns. TensorBoard's x-axis is
-    `env_steps`, so that runs with different action repeats compare.
+    `env_steps`, so that runs with different action repeats compare. A point
+    without new steps is shown one further: TensorBoard shows only the last
+    point of a step, and forgets whole steps when a run is resumed. Pictures
+    belong to the scalars that come next.
 
     Args:
         logdir: The run's directory, created if missing.
@@ -58,10 +62,19 @@ class Logger:
         self._logdir = pathlib.Path(logdir)
         self._logdir.mkdir(parents=True, exist_ok=True)
         self._metrics_path = self._logdir / "metrics.jsonl"
-        step = _keep_points(self._metrics_path, resume_updates)
+        self._step = _keep_points(self._metrics_path, resume_updates)
         with _explained(self._metrics_path):
             self._metrics = self._metrics_path.open("a", encoding="utf-8")
-        self._events = _EventFile(self._logdir, step + 1)
+        # Made anew each time: in a file of every start, TensorBoard would
+        # show texts as often as the run was resumed. Sorted before the others.
+        about = self._logdir / "events.out.tfevents.0.about"
+        with _explained(about):
+            about.unlink(missing_ok=True)  # Readers may have it open.
+        self._about = _EventFile(about)
+        # Nanoseconds keep names unique.
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+        self._events = _EventFile(self._logdir / name)
+        self._events.restart(self._step + 1)
 
     def __enter__(self) -> "Logger":
         return self
@@ -73,6 +86,7 @@ class Logger:
         """Closes the files; calling it again does nothing."""
         with _explained(self._metrics_path):
             self._metrics.close()
+        self._about.close()
         self._events.close()
 
     def scalars(
@@ -108,7 +122,8 @@ class Logger:
             summary.value.add(tag=f"progress/{name}", simple_value=value)
         for name, value in values.items():
             summary.value.add(tag=name, simple_value=value)
-        self._events.write(counters["env_steps"], summary)
+        self._write(counters, summary)
+        self._step = _next_step(self._step, counters["env_steps"])
 
     def video(
         self,
@@ -185,20 +200,20 @@ class Logger:
         )
         summary = tf.compat.v1.Summary()
         summary.value.add(tag=name, histo=histogram)
-        self._events.write(counters["env_steps"], summary)
+        self._write(counters, summary)
 
     def text(self, name: str, text: str) -> None:
         """Shows Markdown in TensorBoard's Text tab, such as the config."""
         summary = tf.compat.v1.Summary()
         value = summary.value.add(tag=name, tensor=tf.make_tensor_proto(text))
         value.metadata.plugin_data.plugin_name = "text"
-        self._events.write(0, summary)
+        self._about.write(0, summary)
 
     def plugin(self, content: Any) -> None:
         """Writes a summary made by one of TensorBoard's plugins."""
         # Its Summary is another class with the same wire format.
         summary = tf.compat.v1.Summary.FromString(content.SerializeToString())
-        self._events.write(0, summary)
+        self._about.write(0, summary)
 
     def _image(
         self,
@@ -218,7 +233,15 @@ class Logger:
         )
         summary = tf.compat.v1.Summary()
         summary.value.add(tag=name, image=image)
-        self._events.write(counters["env_steps"], summary)
+        self._write(counters, summary)
+
+    def _write(
+        self, counters: Mapping[str, int], summary: tf.compat.v1.Summary
+    ) -> None:
+        """Writes to TensorBoard a part of the point at `counters`."""
+        self._events.write(
+            _next_step(self._step, counters["env_steps"]), summary
+        )
 
 
 class _EventFile:
@@ -228,16 +251,16 @@ class _EventFile:
     full disk and cannot mark a restart.
     """
 
-    def __init__(self, logdir: pathlib.Path, start_step: int):
-        # The name must contain "tfevents"; nanoseconds keep names unique.
-        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-        self._path = logdir / name
+    def __init__(self, path: pathlib.Path):
+        self._path = path  # Its name must contain "tfevents".
         with _explained(self._path):
             self._file = tf.io.TFRecordWriter(str(self._path))
         self._append(0, file_version="brain.Event:2")
-        # TensorBoard forgets points of earlier files from this step on.
+
+    def restart(self, step: int) -> None:
+        """Lets TensorBoard forget points of earlier files from `step` on."""
         status = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-        self._append(start_step, session_log=status)
+        self._append(step, session_log=status)
 
     def write(self, step: int, summary: tf.compat.v1.Summary) -> None:
         """Appends a summary, and has it on disk before it returns."""
@@ -259,16 +282,21 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _next_step(last: int, env_steps: int) -> int:
+    """Where TensorBoard shows a point after one at step `last`."""
+    return max(env_steps, last + 1)
+
+
 def _keep_points(path: pathlib.Path, updates: int | None) -> int:
     """Drops points that a resumed run makes again; see `Logger`.
 
     Returns:
-        The `env_steps` of the last point that is left, or -1 without any.
+        Where TensorBoard shows the last point that is left; 0 without any.
     """
     if not path.exists():
-        return -1
+        return 0
     text = path.read_text(encoding="utf-8", errors="replace")
-    kept, step, damaged = "", -1, 0
+    kept, step, damaged = "", 0, 0
     for line in text.splitlines():
         try:
             point = json.loads(line)
@@ -278,7 +306,7 @@ def _keep_points(path: pathlib.Path, updates: int | None) -> int:
             continue
         if updates is None or at <= updates:
             kept += line + "\n"
-            step = max(step, env_steps)
+            step = _next_step(step, env_steps)
     if damaged:
         logging.warning(
             "Dropped %d damaged line(s) of %s, as a crash leaves them.",

@@ -2,6 +2,7 @@
 
 <logdir>/checkpoints/ckpt-<updates>.*        the newest two
 <logdir>/checkpoints/best/ckpt-<updates>.*   the one with the best test score
+<logdir>/checkpoints/damaged/                what could not be read
 """
 
 import contextlib
@@ -32,6 +33,9 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
+# Folders of a checkpoint that is being written, and of one that is written but
+# not yet in its place. Named such that `_prune` removes them.
+_UNFINISHED, _FINISHED = "ckpt-unfinished", "ckpt-finished"
 
 
 class Position(NamedTuple):
@@ -111,18 +115,28 @@ class Checkpoint:
             self._acting_weights.assign(
                 np.concatenate([*map(np.ravel, weights)])
             )
+        name, unfinished = f"ckpt-{position.updates}", directory / _UNFINISHED
         try:
-            self._checkpoint.write(str(directory / f"ckpt-{position.updates}"))
+            _publish(directory)
+            # TensorFlow replaces data first and then writes its index, which
+            # would spoil a checkpoint of the same update for a moment.
+            shutil.rmtree(unfinished, ignore_errors=True)
+            self._checkpoint.write(str(unfinished / name))
+            unfinished.replace(directory / _FINISHED)
+            _publish(directory)
         except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise OSError(
                 f"Cannot write a checkpoint to {directory}: {error} Earlier "
                 "checkpoints are intact; free some space and start the same "
                 "command again."
             ) from error
-        _prune(directory, f"ckpt-{position.updates}", keep)
+        _prune(directory, name, keep)
 
     def restore(self, best: bool = False) -> Position | None:
         """Loads the newest checkpoint that is readable.
+
+        Newer ones are moved into the folder "damaged".
 
         Args:
             best: The one with the highest test score instead.
@@ -131,10 +145,12 @@ class Checkpoint:
             What was saved with it; None without any.
 
         Raises:
+            OSError: The folder is not writable.
             ValueError: There are checkpoints but none could be read.
         """
         directory = self._directory / "best" if best else self._directory
-        paths = checkpoints(directory)
+        _publish(directory)
+        paths, damaged = checkpoints(directory), []
         for path in paths.values():
             try:
                 status = self._checkpoint.read(str(path))
@@ -145,20 +161,26 @@ class Checkpoint:
                 self._optimizer.learning_rate = self._learning_rate
                 if self._acting:
                     self._acting.set_weights(self._weights_to_act())
-                return Position(losses=losses, **values)
+                position = Position(losses=losses, **values)
+                break
             except _UNREADABLE as error:
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
                     path,
                     str(error).splitlines()[0],
                 )
-        if paths:
+                damaged.append(path)
+        else:
+            if not paths:
+                return None
             raise ValueError(
                 f"None of the checkpoints in {directory} can be read: they "
                 "are damaged, or of a model of other sizes. Move that folder "
                 "away to train the model again from the recorded episodes."
             )
-        return None
+        for path in damaged:
+            _set_aside(path)
+        return position
 
     def _weights_to_act(self) -> list[np.ndarray]:
         """As they were saved; the model's if it played by itself then."""
@@ -245,6 +267,26 @@ class Saver:
             # What goes wrong here says less than the first error.
             with contextlib.suppress(Exception):
                 self.save()
+
+
+def _publish(directory: pathlib.Path) -> None:
+    """Moves a finished checkpoint into its place, also after a crash."""
+    finished = directory / _FINISHED
+    if finished.is_dir():
+        for path in sorted(finished.iterdir()):  # The index comes last.
+            path.replace(directory / path.name)
+        finished.rmdir()
+
+
+def _set_aside(checkpoint: pathlib.Path) -> None:
+    """Lets a damaged checkpoint no longer count as one of the newest."""
+    folder = checkpoint.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    for path in checkpoint.parent.glob(f"{checkpoint.name}.*"):
+        path.replace(folder / path.name)
+    logging.warning(
+        "Moved checkpoint %s to %s; nothing needs it.", checkpoint.name, folder
+    )
 
 
 def _prune(directory: pathlib.Path, newest: str, keep: int) -> None:
