@@ -11,9 +11,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Rounds of 5, 4, 1, 3 and 2 updates: one with a test alone, some with both.
 FLAGS = """
     --config=debug --deterministic --seed=3 --task=cup_catch --batch_shape=2,3
-    --action_repeat=125 --num_seed_episodes=2 --train_steps=10 --test_steps=2
-    --collect_every=8 --max_steps=36 --conv_depth=1 --planner_horizon=2
-    --planner_amount=3
+    --action_repeat=200 --num_seed_episodes=2 --train_steps=10 --test_steps=2
+    --collect_every=8 --max_steps=36 --conv_depth=1 --planner_horizon=1
+    --planner_amount=3 --planner_iterations=1
 """.split()
 KILLED, TERMINATED = -9, 143
 
@@ -36,20 +36,25 @@ def _finish(process, status):
 
 
 def test_stopped_anywhere_it_ends_the_same(tmp_path):
-    """Faults of any kind, at moments chosen at random, in a single run."""
+    """Faults of many kinds, at moments chosen at random, in a single run.
+
+    In this order, each is reached however late the ones before it strike.
+    """
     reference = _start(tmp_path / "reference", "never")
     logdir = tmp_path / "run"
     pick = random.SystemRandom()
-    faults = [
-        ("episode write", pick.randint(1, 5), KILLED),
+    others = [
+        ("update", pick.randint(1, 4), KILLED),
+        ("log", pick.randint(1, 2), KILLED),
         ("terminated update", pick.randint(1, 4), TERMINATED),
-        ("decision", pick.randint(1, 16), KILLED),
-        ("checkpoint write", pick.randint(2, 5), KILLED),
-        (pick.choice(["log", "update"]), pick.randint(1, 2), KILLED),
         ("terminated decision", pick.randint(1, 8), TERMINATED),
     ]
-    # Three of them: a start takes longer than what is lost.
-    faults = [faults[i] for i in sorted(pick.sample(range(6), 3))]
+    faults = [
+        ("episode write", pick.randint(1, 5), KILLED),
+        pick.choice(others),
+        ("decision", pick.randint(1, 10), KILLED),
+        ("checkpoint write", pick.randint(1, 3), KILLED),
+    ]
     print(faults)  # Shown when the test fails.
     for point, count, status in faults:
         _finish(_start(logdir, point, count), status)
