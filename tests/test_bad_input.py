@@ -148,7 +148,7 @@ def test_nothing_is_written_before_the_input_is_accepted(
     with (
         mock.patch.object(train, "train") as trained,
         mock.patch.object(train, "choose_backend_for"),
-        mock.patch.object(train.signal, "signal"),
+        mock.patch.object(train, "stop_in_order"),
     ):
         try:
             train.main(config.parse_flags(arguments))
