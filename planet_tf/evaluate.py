@@ -19,7 +19,7 @@ import tqdm
 from absl import app, flags, logging
 
 from planet_tf import config as configs
-from planet_tf import run_folder, train
+from planet_tf import run_folder, worlds
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
@@ -76,7 +76,7 @@ def evaluate(
         played = Played(seeds(seed, task, count), [], [], horizon)
         with contextlib.ExitStack() as stack:
             workers = [
-                stack.enter_context(train.worker(config, task))
+                stack.enter_context(worlds.worker(config, task))
                 for _ in range(min(envs, count))
             ]
             rounds = range(0, count, envs)

@@ -1,15 +1,18 @@
-"""Reads what a run left in its folder; imports no TensorFlow.
+"""The folder of a run: whether it may be used, and what was left in it.
 
-Nothing is written and no lock is taken, so a run that is still going may be
-read.
+Imports no TensorFlow. What only reads (`find`, `use`) writes nothing and takes
+no lock, so a run that is still going may be read.
 """
 
+import contextlib
+import fcntl
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from planet_tf import __version__
 from planet_tf import config as configs
 from planet_tf.config import Config
 from planet_tf.tools.files import UNREADABLE, checkpoints, expanded
@@ -124,3 +127,65 @@ def _sizes(logdir: pathlib.Path) -> tuple[int, dict[str, tuple[int, ...]]]:
         f"{logdir} holds no recorded episode that can be read. The size of "
         "actions is taken from one: copy train_episodes or test_episodes, too."
     )
+
+
+def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
+    """Checks that the run's folder holds the same run, or none.
+
+    Raises:
+        ValueError: It holds a run with another config, and `change` is False.
+        OSError: The folder is not readable.
+    """
+    path = logdir / "config.yaml"
+    if not path.exists():
+        return
+    differences = configs.differences(configs.load(path), config)
+    version = configs.written_by(path)
+    if version != __version__:
+        differences.append(f"version of planet_tf: {version} -> {__version__}")
+    if differences and not change:
+        raise ValueError(
+            f"{logdir} holds a run with another config:\n  "
+            + "\n  ".join(differences)
+            + "\nUse another --logdir, the same flags as before, or "
+            "--allow_config_change to go on with the new values."
+        )
+    if differences:
+        print("Changed:", *differences, sep="\n  ")
+
+
+@contextlib.contextmanager
+def locked(logdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second process out of the folder.
+
+    A run that is refused after all, by a `ConfigError`, leaves nothing behind.
+
+    Raises:
+        BlockingIOError: Another process is using it.
+        OSError: It is not writable.
+    """
+    made = [x for x in (logdir, *logdir.parents) if not x.exists()]
+    try:
+        logdir.mkdir(parents=True, exist_ok=True)
+        file = (logdir / ".lock").open("w")
+    except OSError as error:
+        raise OSError(
+            f"--logdir={logdir}: cannot be used ({error.strerror}). Choose a "
+            "folder that you may write to."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"Another process is training in {logdir}. Wait for it, stop "
+                "it, or use another --logdir."
+            ) from error
+        try:
+            yield
+        except configs.ConfigError:
+            with contextlib.suppress(OSError):
+                (logdir / ".lock").unlink()
+                for folder in made:
+                    folder.rmdir()
+            raise

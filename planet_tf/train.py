@@ -18,11 +18,9 @@ command goes on.
 
 import concurrent.futures
 import contextlib
-import fcntl
 import functools
 import os
 import pathlib
-import re
 import sys
 import time
 import traceback
@@ -31,28 +29,22 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from absl import app, flags, logging
 
-from planet_tf import __version__, totals
 from planet_tf import config as configs
+from planet_tf import run_folder, totals, worlds
 from planet_tf.config import Config
-from planet_tf.control.check_env import spec_problem
 from planet_tf.control.collector import Collector
-from planet_tf.control.environments import (
-    choose_backend_for,
-    make_environment,
-)
+from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import RandomActions
-from planet_tf.control.tasks import SUITE, get_task, label
-from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.control.tasks import get_task, label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.interrupts import stop_in_order, undisturbed
 from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
-from planet_tf.validation import check_length
+from planet_tf.worlds import TEST_LENGTH
 
 IN_USE = os.EX_TEMPFAIL  # Exit status, 75: another process is training there.
-TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
 
 
 def train(config: Config, logdir: pathlib.Path) -> None:
@@ -89,7 +81,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         beside = stack.enter_context(
             concurrent.futures.ThreadPoolExecutor(1, "worlds")
         )
-        workers = _worlds(config, stack)
+        workers = worlds.start(config, stack)
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
         build.check_worlds(config, dict(zip(workers, specs, strict=True)))
@@ -261,37 +253,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         skipped.end()
 
 
-def _worlds(
-    config: Config, stack: contextlib.ExitStack
-) -> dict[str, list[Worker]]:
-    """By task, as many worlds as are ever played side by side."""
-    count = max(
-        collect.batch_size
-        for split in ("train", "test")
-        for collect in config.collectors(split).values()
-    )
-    return {
-        label(task): [
-            stack.enter_context(worker(config, task)) for _ in range(count)
-        ]
-        for task in config.tasks
-    }
-
-
-def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
-    """The world of a task in its own process, closed at the end."""
-    constructor = functools.partial(
-        make_environment,
-        task,
-        render_quality=config.render_quality,
-        action_repeat=config.action_repeat or None,
-        camera=config.camera_id,
-        # Chunks to train on and held-out sequences have to fit in.
-        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
-    )
-    return contextlib.closing(Worker(constructor))
-
-
 def _waiting(batches: Iterable, timers: Timers) -> Iterator:
     """The same batches; time until one is there counts as `wait`."""
     batches = iter(batches)
@@ -331,89 +292,6 @@ def _steps(config: Config, replay: Replay) -> dict[str, int]:
     }
 
 
-def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
-    """Checks that the run's folder holds the same run, or none.
-
-    Raises:
-        ValueError: It holds a run with another config, and `change` is False.
-        OSError: The folder is not readable.
-    """
-    path = logdir / "config.yaml"
-    if not path.exists():
-        return
-    differences = configs.differences(configs.load(path), config)
-    version = configs.written_by(path)
-    if version != __version__:
-        differences.append(f"version of planet_tf: {version} -> {__version__}")
-    if differences and not change:
-        raise ValueError(
-            f"{logdir} holds a run with another config:\n  "
-            + "\n  ".join(differences)
-            + "\nUse another --logdir, the same flags as before, or "
-            "--allow_config_change to go on with the new values."
-        )
-    if differences:
-        print("Changed:", *differences, sep="\n  ")
-
-
-def _try_worlds(config: Config) -> None:
-    """Makes the worlds of which nothing is known beforehand, once.
-
-    Raises:
-        ValueError: One cannot be made, or cannot be trained on; one line.
-    """
-    for task in config.tasks:
-        if get_task(task).domain in SUITE:
-            continue
-        try:
-            with worker(config, task) as world:
-                spec = world.spec
-        except WorkerError as error:
-            # The last exception of the traceback, to the end of its message.
-            *_, reason = re.split(r"\n(?=[\w.]*Error: )", str(error).strip())
-            raise ValueError(f"--task={task}: {reason}") from error
-        if problem := spec_problem(spec):
-            raise ValueError(f"--task={task}: {problem}")
-        check_length(config, task, spec.episode_length)
-
-
-@contextlib.contextmanager
-def _locked(logdir: pathlib.Path) -> Iterator[None]:
-    """Keeps a second process out of the folder.
-
-    A run that is refused after all, by a `ConfigError`, leaves nothing behind.
-
-    Raises:
-        BlockingIOError: Another process is using it.
-        OSError: It is not writable.
-    """
-    made = [x for x in (logdir, *logdir.parents) if not x.exists()]
-    try:
-        logdir.mkdir(parents=True, exist_ok=True)
-        file = (logdir / ".lock").open("w")
-    except OSError as error:
-        raise OSError(
-            f"--logdir={logdir}: cannot be used ({error.strerror}). Choose a "
-            "folder that you may write to."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                f"Another process is training in {logdir}. Wait for it, stop "
-                "it, or use another --logdir."
-            ) from error
-        try:
-            yield
-        except configs.ConfigError:
-            with contextlib.suppress(OSError):
-                (logdir / ".lock").unlink()
-                for folder in made:
-                    folder.rmdir()
-            raise
-
-
 def main(argv: list[str]) -> None:
     """From the command line to `train`."""
     logging.set_verbosity(logging.WARNING)
@@ -421,13 +299,13 @@ def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = configs.config_from_flags()
-        _try_worlds(config)
+        worlds.try_unknown(config)
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
         # Before the lock, which is the first file that is written.
-        prepare(config, logdir, flags.FLAGS.allow_config_change)
+        run_folder.prepare(config, logdir, flags.FLAGS.allow_config_change)
         choose_backend_for(config.tasks)
         keep = contextlib.ExitStack()
-        keep.enter_context(_locked(logdir))
+        keep.enter_context(run_folder.locked(logdir))
     except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(IN_USE if isinstance(error, BlockingIOError) else 2)

@@ -23,7 +23,7 @@ from planet_tf.control.workers import Worker
 from planet_tf.tools import flops
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
-from planet_tf.train import worker
+from planet_tf.worlds import worker
 
 NAMES = ("update", "plan", "act", "render", "simulate", "replay", "episode")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from planet_tf import evaluate, evaluation_report, train
+from planet_tf import evaluate, evaluation_report, run_folder, worlds
 from planet_tf.control import plan_quality
 from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.control.planning import Search
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 def test_command(folder, tmp_path):
     """On real pixels, beside a training process that holds the lock."""
     out = tmp_path / "out"
-    with train._locked(folder):
+    with run_folder.locked(folder):
         result = _run(
             f"--logdir={folder}",
             "--episodes=2",
@@ -149,7 +149,7 @@ def test_rounds_of_several_worlds(monkeypatch):
         # The first world ends early; its row of the records goes on.
         return Worker(functools.partial(SeededWorld, 4 if len(made) > 1 else 3))
 
-    monkeypatch.setattr(train, "worker", worker)
+    monkeypatch.setattr(worlds, "worker", worker)
     played = evaluate.evaluate(CountingAgent(), ["gym:A/B"], 5, 2, seed=1)
     played = played["gym_A_B"]  # Names files.
     assert made == ["gym:A/B"] * 2

@@ -18,7 +18,7 @@ from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import __version__, config, dashboard, totals, train
+from planet_tf import __version__, config, dashboard, run_folder, totals, train
 from tests import runs
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
@@ -232,7 +232,7 @@ def test_unusable_folders_are_refused(tmp_path):
         assert result.returncode == 2
         assert "Choose a folder" in result.stderr
         assert "Traceback" not in result.stderr
-    with train._locked(tmp_path / "run"):
+    with run_folder.locked(tmp_path / "run"):
         result = _run(f"--logdir={tmp_path / 'run'}")
     assert result.returncode == train.IN_USE == 75
     assert "Another process is training" in result.stderr
@@ -246,7 +246,7 @@ def test_refused_run_leaves_nothing_behind(tmp_path):
     assert result.returncode == 2
     assert "holds a run with another config" in result.stderr
     for folder in (tmp_path, tmp_path / "new" / "run"):
-        with pytest.raises(config.ConfigError), train._locked(folder):
+        with pytest.raises(config.ConfigError), run_folder.locked(folder):
             assert (folder / ".lock").exists()
             raise config.ConfigError
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
@@ -268,13 +268,13 @@ def test_help_is_quick_and_lists_the_flags():
 
 def test_changed_config_needs_permission(tmp_path):
     """Otherwise a typo on resuming silently changes the experiment."""
-    train.prepare(config.Config(), tmp_path, change=False)
+    run_folder.prepare(config.Config(), tmp_path, change=False)
     config.save(config.Config(), tmp_path / "config.yaml")
-    train.prepare(config.Config(), tmp_path, change=False)
+    run_folder.prepare(config.Config(), tmp_path, change=False)
     other = config.Config(seed=1)
     with pytest.raises(ValueError, match="seed: 0 -> 1"):
-        train.prepare(other, tmp_path, change=False)
-    train.prepare(other, tmp_path, change=True)
+        run_folder.prepare(other, tmp_path, change=False)
+    run_folder.prepare(other, tmp_path, change=True)
 
 
 def test_another_version_says_so(tmp_path):
@@ -286,8 +286,8 @@ def test_another_version_says_so(tmp_path):
     for written, found in (("version: 9.0", "9.0"), ("", "unknown")):
         path.write_text(text.replace(f"version: {__version__}", written))
         with pytest.raises(ValueError, match=f"planet_tf: {found} -> "):
-            train.prepare(config.Config(), tmp_path, change=False)
-        train.prepare(config.Config(), tmp_path, change=True)
+            run_folder.prepare(config.Config(), tmp_path, change=False)
+        run_folder.prepare(config.Config(), tmp_path, change=True)
     path.write_text("version: 9.0\nnew_parameter: 3\n")
     with pytest.raises(ValueError, match="by version 9.0 of .*new_parameter"):
-        train.prepare(config.Config(), tmp_path, change=False)
+        run_folder.prepare(config.Config(), tmp_path, change=False)

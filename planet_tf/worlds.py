@@ -1,0 +1,66 @@
+"""The worlds of a run, each in a process of its own."""
+
+import contextlib
+import functools
+import re
+
+from planet_tf.config import Config
+from planet_tf.control.check_env import spec_problem
+from planet_tf.control.environments import make_environment
+from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.validation import check_length
+
+TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
+
+
+def start(
+    config: Config, stack: contextlib.ExitStack
+) -> dict[str, list[Worker]]:
+    """By task, as many worlds as are ever played side by side."""
+    count = max(
+        collect.batch_size
+        for split in ("train", "test")
+        for collect in config.collectors(split).values()
+    )
+    return {
+        label(task): [
+            stack.enter_context(worker(config, task)) for _ in range(count)
+        ]
+        for task in config.tasks
+    }
+
+
+def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
+    """The world of a task in its own process, closed at the end."""
+    constructor = functools.partial(
+        make_environment,
+        task,
+        render_quality=config.render_quality,
+        action_repeat=config.action_repeat or None,
+        camera=config.camera_id,
+        # Chunks to train on and held-out sequences have to fit in.
+        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
+    )
+    return contextlib.closing(Worker(constructor))
+
+
+def try_unknown(config: Config) -> None:
+    """Makes the worlds of which nothing is known beforehand, once.
+
+    Raises:
+        ValueError: One cannot be made, or cannot be trained on; one line.
+    """
+    for task in config.tasks:
+        if get_task(task).domain in SUITE:
+            continue
+        try:
+            with worker(config, task) as world:
+                spec = world.spec
+        except WorkerError as error:
+            # The last exception of the traceback, to the end of its message.
+            *_, reason = re.split(r"\n(?=[\w.]*Error: )", str(error).strip())
+            raise ValueError(f"--task={task}: {reason}") from error
+        if problem := spec_problem(spec):
+            raise ValueError(f"--task={task}: {problem}")
+        check_length(config, task, spec.episode_length)
