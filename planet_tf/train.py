@@ -172,6 +172,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         timers.summary()  # What comes next is counted from here.
         began = time.time()
 
+        skipped = SkippedUpdates(
+            lambda update: replay.chunks(
+                update, *config.batch_shape, config.seed
+            ),
+            updates,
+        )
+
         # Until a round is over, a checkpoint points into its updates.
         recorded = (replay.next_index, test_replay.next_index)
 
@@ -183,12 +190,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             passed = first.seconds + time.time() - started
             return Position(updates, passed, values, *recorded, best)
 
-        skipped = SkippedUpdates(
-            lambda update: replay.chunks(
-                update, *config.batch_shape, config.seed
-            ),
-            updates,
-        )
         saver = stack.enter_context(Saver(checkpoint, position))
         if first.train_episodes is None:
             saver.save()
