@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors alone.
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(

@@ -219,8 +219,7 @@ class Config:
     collect_while_training: bool = param(
         False,
         "Play episodes beside the updates before them, not after these: "
-        "faster, but with the weights of a round earlier. Stopping costs the "
-        "updates since the last episode.",
+        "faster, but with the weights of a round earlier.",
     )
     # float16 is not offered: the gradient of one pixel's mean is its error
     # over the rows of a batch, 1e-4 and less, and float16 loses digits below

@@ -266,17 +266,17 @@ def _waiting(batches: Iterable, timers: Timers) -> Iterator:
 
 
 def _mean(losses: list[dict]) -> dict[str, float]:
-    """Means over the updates since the last log, by `train/<name>`."""
-    values = {
-        name: np.array([float(loss[name]) for loss in losses])
-        for name in losses[0]
-    }
-    applied = values["skipped"] == 0
-    means = {
-        f"train/{name}": value[applied].mean() if applied.any() else np.nan
-        for name, value in values.items()
-    }
-    return {**means, "train/skipped": float(values["skipped"].sum())}
+    """Means over the updates since the last log, by `train/<name>`.
+
+    The updates before a changed config may have had other terms.
+    """
+    applied = [loss for loss in losses if not loss["skipped"]]
+    names = dict.fromkeys(name for loss in losses for name in loss)
+    means = {}
+    for name in names:
+        values = [float(loss[name]) for loss in applied if name in loss]
+        means[f"train/{name}"] = np.mean(values) if values else np.nan
+    return {**means, "train/skipped": float(len(losses) - len(applied))}
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:

@@ -9,6 +9,8 @@ from planet_tf.training.schedule import CONTEXT
 if TYPE_CHECKING:
     from planet_tf.config import Config
 
+_FRAMES = 1_000_000  # In a batch; 12 GB. The paper's has 2,500.
+
 # Options of one kind of model alone, beside those that begin with its name.
 _ONLY = {"model_layers": "rssm", "future_rnn": "rssm"}
 
@@ -23,6 +25,10 @@ def validate(config: "Config") -> None:
     _require(
         batch >= 1 and length >= 2,
         f"--batch_shape={batch},{length}: needs at least 1 chunk of 2 rows",
+    )
+    _require(
+        batch * length <= _FRAMES,
+        f"--batch_shape={batch},{length}: more than {_FRAMES:,} frames",
     )
     _require(config.tasks, "--tasks: needs at least one task")
     try:

@@ -247,9 +247,11 @@ def _complain(problem: str) -> None:
 
 def _read_done(path: pathlib.Path) -> dict[str, dict]:
     try:
-        return json.loads(path.read_text("utf-8"))
+        done = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
-        return {}  # Everything is fetched again.
+        done = None
+    # Otherwise, everything is fetched again.
+    return done if isinstance(done, dict) else {}
 
 
 def _plain(text: str) -> str:

@@ -182,7 +182,7 @@ def _die_with_parent() -> None:
 
 
 def _newest(folder: pathlib.Path) -> pathlib.Path | None:
-    claims = folder.glob("CLAIM.*")
+    claims = (x for x in folder.glob("CLAIM.*") if x.suffix[1:].isdecimal())
     return max(claims, key=_number, default=None)
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
+from planet_tf.training import checkpoint as checkpoint_module
 from planet_tf.training.checkpoint import (
     Checkpoint,
     Position,
@@ -157,7 +158,10 @@ def test_nothing_readable_is_an_error(tmp_path):
     (data,) = tmp_path.glob("ckpt-1.data*")
     data.unlink()
     _, _, checkpoint = _parts(tmp_path, seed=1)
-    with pytest.raises(ValueError, match="None of the checkpoints"):
+    with pytest.raises(ValueError, match="None of the .* Move that folder"):
+        checkpoint.restore()
+    checkpoint.save(Position(1), best=True)
+    with pytest.raises(ValueError, match="Copy the files in .*best"):
         checkpoint.restore()
 
 
@@ -213,4 +217,42 @@ def test_weights_alone_are_all_of_them(tmp_path):
     other, _, _ = _parts(tmp_path / "other", seed=1)
     restore_weights(tmp_path / "ckpt-3", other)
     for old, new in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_is_on_disk_before_it_is_in_place(tmp_path, monkeypatch):
+    """Else a power cut would leave names without content."""
+    synced = set()
+    monkeypatch.setattr(
+        checkpoint_module, "sync", lambda path: synced.add(path.name)
+    )
+    replace = pathlib.Path.replace
+
+    def checked(path, target):
+        if path.is_dir():
+            assert {path.name, *(x.name for x in path.iterdir())} == synced
+        return replace(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", checked)
+    _, _, checkpoint = _parts(tmp_path)
+    checkpoint.save(Position(1))
+    assert "ckpt-1.index" in synced and tmp_path.name in synced
+
+
+def test_weights_to_act_are_not_those_of_an_earlier_round(tmp_path):
+    """The option was off for a while; a round then acts with the newest."""
+    weights = {}
+    for updates, option in enumerate([True, False, True]):
+        model, learner, _ = _parts(tmp_path, seed=updates)
+        acting = build.world_model(TINY, 1) if option else None
+        checkpoint = Checkpoint(
+            tmp_path, model, learner.optimizer, acting=acting
+        )
+        checkpoint.restore()
+        weights[updates] = acting and acting.get_weights()
+        _train(model, learner)
+        checkpoint.save(Position(updates))
+    newest = build.world_model(TINY, 1)
+    restore_weights(tmp_path / "ckpt-1", newest)
+    for old, new in zip(weights[2], newest.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

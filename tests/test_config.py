@@ -239,6 +239,7 @@ def test_bad_params_are_refused(argument, message):
         ("--seed=-1", "--seed=-1"),
         ("--batch_shape=0,50", "--batch_shape=0,50: needs"),
         ("--batch_shape=50,1", "--batch_shape=50,1: needs"),
+        ("--batch_shape=2147483647,2", "2147483647,2: more than 1,000,000 f"),
         ("--action_repeat=25", "episode of cup_catch has only 41 rows"),
         ("--tasks=", "--tasks: needs"),
         ("--tasks=cup_catch,cup_catch", "names a task twice"),

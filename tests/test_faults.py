@@ -20,6 +20,7 @@ from planet_tf.tools.replay import Replay
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.checkpoint import Checkpoint, Position, Saver
 from planet_tf.training.guards import SkippedUpdates, memory_for
+from planet_tf.training.learner import Learner
 from tests import fakes, runs
 
 eager = pytest.fixture(runs.eager)
@@ -170,14 +171,34 @@ def test_skipped_updates_are_named(caplog):
 
 def test_spoilt_weights_are_not_saved(tmp_path, eager, caplog):
     """The first update destroys them; a lower rate continues from before it."""
-    config = dataclasses.replace(runs.FOUR_UPDATES, main_learning_rate=1e30)
+    config = dataclasses.replace(runs.FOUR_UPDATES, deterministic=False)
+    wild = dataclasses.replace(config, main_learning_rate=1e30)
     with pytest.raises(FloatingPointError, match="3 updates in a row"):
-        train.train(config, tmp_path)
+        train.train(wild, tmp_path)
     assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
-    train.train(runs.FOUR_UPDATES, tmp_path)
+    train.train(config, tmp_path)
     rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").open()]
     assert [row["updates"] for row in rows] == [2, 3, 4]
     assert not any(row["train/skipped"] for row in rows)
+
+
+def test_a_run_saves_in_time_and_says_what_to_lower(
+    tmp_path, eager, monkeypatch
+):
+    """Within a round, after each update here; until memory runs out."""
+    monkeypatch.setattr(Saver.__init__, "__defaults__", (0.0,))
+    update, done = Learner.update, []
+
+    def fails(*args):
+        if len(done) == 1:
+            assert set(files.checkpoints(tmp_path / "checkpoints")) == {0, 1}
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        done.append(None)
+        return update(*args)
+
+    monkeypatch.setattr(Learner, "update", fails)
+    with pytest.raises(MemoryError, match="an update. Lower --batch_shape"):
+        train.train(runs.FOUR_UPDATES, tmp_path)
 
 
 def test_chunks_of_a_batch_are_named(tmp_path):

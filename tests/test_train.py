@@ -51,11 +51,16 @@ def _episodes(logdir):
 
 def _start(*flags):
     return subprocess.Popen(
-        [*COMMAND, *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*COMMAND, *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A background job of a shell would leave Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def _stop(logdir, *flags):
+def _stop(logdir, number, *flags):
     """Starts a run, and ends it a while after it has logged a point."""
     process = _start(*flags)
     deadline = time.time() + 900
@@ -63,8 +68,22 @@ def _stop(logdir, *flags):
         assert process.poll() is None, "ended before it was stopped"
         time.sleep(0.05)
     time.sleep(random.SystemRandom().uniform(0, 0.5))
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     return process.communicate(timeout=60)[0], process.returncode
+
+
+def test_means_of_a_round_whose_losses_were_changed():
+    """By a stop amid it, and other flags after that."""
+    losses = [
+        {"loss": 1.0, "overshooting": 2.0, "skipped": 0.0},
+        {"loss": 3.0, "skipped": 0.0},
+        {"loss": np.nan, "skipped": 1.0},
+    ]
+    assert train._mean(losses) == {
+        "train/loss": 2.0,
+        "train/overshooting": 2.0,
+        "train/skipped": 1.0,
+    }
 
 
 def test_from_nothing_through_a_stop_to_the_end(tmp_path):
@@ -76,8 +95,9 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
     flags = ["--config=debug", "--max_steps=80", "--deterministic"]
     reference = _start(*flags, f"--logdir={tmp_path / 'reference'}")
     flags.append(f"--logdir={logdir}")
-    output, status = _stop(logdir, *flags)
-    assert status == 143 and "The same command continues" in output
+    number = random.choice([signal.SIGINT, signal.SIGTERM])
+    output, status = _stop(logdir, number, *flags)
+    assert status == 128 + number and "The same command continues" in output
     before = _episodes(logdir)
 
     result = _run(*flags)

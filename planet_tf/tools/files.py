@@ -51,6 +51,15 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
     return dict(sorted(found.items(), reverse=True))
 
 
+def sync(path: str | os.PathLike) -> None:
+    """Waits until a file, or the names in a folder, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Opens a file that appears under its name only once it is complete.
@@ -72,6 +81,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            sync(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -37,7 +37,7 @@ _KEPT = 10  # Numbered GIFs of each name; TensorBoard's file has them all.
 class Logger:
     """Writes the scalars, pictures and texts of one run.
 
-    Every point is on disk when the call returns. TensorBoard's x-axis is
+    Every point can be read when the call returns. TensorBoard's x-axis is
     `env_steps`, so that runs with different action repeats compare. A point
     without new steps is shown one further: TensorBoard shows only the last
     point of a step, and forgets whole steps when a run is resumed. Pictures
@@ -117,6 +117,8 @@ class Logger:
         with _explained(self._metrics_path):
             self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
             self._metrics.flush()
+            # A checkpoint that outlives a power cut counts on this line.
+            os.fsync(self._metrics.fileno())
         summary = tf.compat.v1.Summary()
         for name, value in counters.items():
             summary.value.add(tag=f"progress/{name}", simple_value=value)
@@ -263,7 +265,7 @@ class _EventFile:
         self._append(step, session_log=status)
 
     def write(self, step: int, summary: tf.compat.v1.Summary) -> None:
-        """Appends a summary, and has it on disk before it returns."""
+        """Appends a summary, which can be read when it returns."""
         self._append(step, summary=summary)
 
     def close(self) -> None:

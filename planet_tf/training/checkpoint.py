@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from planet_tf.models.world_model import WorldModel
-from planet_tf.tools.files import checkpoints
+from planet_tf.tools.files import checkpoints, sync
 
 # What TensorFlow's readers raise for files that are cut off, missing or of
 # another model.
@@ -110,11 +110,10 @@ class Checkpoint:
         if best:
             directory, keep = directory / "best", 1
         self._position.assign(json.dumps(position._asdict()))
-        if self._acting:
-            weights = self._acting.get_weights()
-            self._acting_weights.assign(
-                np.concatenate([*map(np.ravel, weights)])
-            )
+        weights = self._acting.get_weights() if self._acting else []
+        self._acting_weights.assign(
+            np.concatenate([np.zeros(0, "f"), *map(np.ravel, weights)])
+        )
         name, unfinished = f"ckpt-{position.updates}", directory / _UNFINISHED
         try:
             _publish(directory)
@@ -122,6 +121,8 @@ class Checkpoint:
             # would spoil a checkpoint of the same update for a moment.
             shutil.rmtree(unfinished, ignore_errors=True)
             self._checkpoint.write(str(unfinished / name))
+            for path in (*unfinished.iterdir(), unfinished):
+                sync(path)
             unfinished.replace(directory / _FINISHED)
             _publish(directory)
         except (OSError, tf.errors.OpError) as error:
@@ -173,10 +174,16 @@ class Checkpoint:
         else:
             if not paths:
                 return None
+            spare = directory / "best"
+            hint = "Move"
+            if checkpoints(spare):
+                hint = f"Copy the files in {spare} there to continue from the "
+                hint += "best one, or move"
             raise ValueError(
-                f"None of the checkpoints in {directory} can be read: they "
-                "are damaged, or of a model of other sizes. Move that folder "
-                "away to train the model again from the recorded episodes."
+                f"None of the checkpoints in {directory} can be read: they are "
+                "damaged, or of a model of other sizes, or of another version. "
+                f"{hint} that folder away to train the model again from the "
+                "recorded episodes."
             )
         for path in damaged:
             _set_aside(path)
@@ -275,6 +282,7 @@ def _publish(directory: pathlib.Path) -> None:
     if finished.is_dir():
         for path in sorted(finished.iterdir()):  # The index comes last.
             path.replace(directory / path.name)
+        sync(directory)
         finished.rmdir()
 
 
