@@ -56,7 +56,7 @@ tensorboard: setup  ## Show the runs in LOGDIR
 .PHONY: report
 report: setup  ## Set the runs in results/ beside published results
 	@$(RUN) -m scripts.compare_results --out=results/report \
-	    $(patsubst %/config.yaml,%,$(wildcard results/*/config.yaml))
+	    $(patsubst %/config.yaml,%,$(wildcard results/*/config.yaml results/*/*/config.yaml))
 
 .PHONY: clean
 clean:  ## Remove .venv and caches; runs are kept

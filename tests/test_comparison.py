@@ -525,6 +525,19 @@ def test_multi_task_run_is_called_so(tmp_path):
     assert math.isnan(second.final)
 
 
+def test_long_names_are_cut_where_that_tells_agents_apart(tmp_path):
+    """Columns and legends have no room for every changed value."""
+    changes = {"batch_shape": (3, 7), "num_units": 7, "model_size": 9}
+    folders = [
+        make_run(tmp_path / str(i), [10.0], **changes, state_size=i)
+        for i in (3, 4)
+    ]
+    (short,) = tables.group(read(folders[0]))
+    assert re.fullmatch(r"planet_tf \w+, \w+=\w+ and \d more", short)
+    whole = tables.group(read(*folders))
+    assert len(whole) == 2 and all("num_units=7" in name for name in whole)
+
+
 def test_nothing_published_looks_like_a_run_or_hides_another(tmp_path):
     """Colors belong to runs; markers at one number of steps stand apart."""
     changes = [{}, *({"model_size": size} for size in range(8, 13))]

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -9,12 +10,16 @@ import tomllib
 import numpy as np
 import pytest
 
+from planet_tf import train
 from planet_tf.control import gym_adapter
 from planet_tf.control.environments import make_environment
 from planet_tf.control.workers import Worker
+from tests import runs
 
 pytest.importorskip("gymnasium")
 FAKE = "gym:tests.fake_gym:Fake{}-v0"
+
+eager = pytest.fixture(runs.eager)
 
 
 @pytest.fixture
@@ -222,3 +227,17 @@ def test_camera_follows_the_cheetah():
         "assert (body > 60).sum() > 20, 'the cheetah is out of sight'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def test_trains(tmp_path, eager):
+    """From seed episodes to the end, its actions mapped and frames resized."""
+    config = dataclasses.replace(
+        runs.FOUR_UPDATES, tasks=(FAKE.format("Counter"),)
+    )
+    train.train(config, tmp_path)
+    paths = sorted((tmp_path / "train_episodes").glob("*.npz"))
+    assert len(paths) == 4
+    for path in paths:
+        with np.load(path) as episode:
+            np.testing.assert_array_equal(episode["reward"], np.arange(11))
+            assert episode["image"].shape == (11, 64, 64, 3)

@@ -1,5 +1,6 @@
 """Learning curves beside published ones."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ _ASIDE = (
 )
 # Agents that were published after 100 million steps, far off the axis.
 _FAR = {"A3C": ":", "D4PG": "-."}
+_LETTERS, _LINE = 12, 0.19  # Of a legend: letters an inch, inches a line.
 _FIRST_STEP = 10_000  # Of the logarithmic axis, unless a run has earlier ones.
 
 
@@ -212,14 +214,20 @@ def _finish(
         shown |= dict(zip(labels, handles, strict=True))
     ours = [name for name in groups if name in shown]
     labels = [*ours, *(label for label in shown if label not in ours)]
+    # Names of agents with many changes are long.
+    columns = min(len(panels), 3 if max(map(len, labels)) < 45 else 1)
+    width, height = fig.get_size_inches()
+    letters = int(width * _LETTERS)
+    texts = [textwrap.fill(x, letters // columns - 8) for x in labels]
+    lines = sum(1 + text.count("\n") for text in texts) / columns
+    fig.set_size_inches(width, height + _LINE * max(lines - 4, 0))
     fig.legend(
         [shown[label] for label in labels],
-        labels,
+        texts,
         loc="outside lower center",
-        # Names of agents with many changes are long.
-        ncols=min(len(panels), 3 if max(map(len, labels)) < 45 else 1),
+        ncols=columns,
         frameon=False,
-        title=note,
+        title=note and textwrap.fill(note, letters),
     )
 
 

@@ -26,7 +26,7 @@ LAST_TESTS = 5
 
 # They tell the runs of one agent apart, say how long they are, or change
 # nothing that is learned.
-_NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage"}
+_NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage", "version"}
 
 # Names in the metrics.
 _RETURN, _TIME = "test/return_", "time/total"
@@ -57,6 +57,8 @@ class Result:
         """The agent, and its tasks if it learns several."""
         if len(self.tasks) == 1:
             return self.agent
+        if set(self.tasks) == {*TASKS}:
+            return f"{self.agent}, all tasks"
         return f"{self.agent}, {' + '.join(self.tasks)}"
 
 
@@ -90,7 +92,7 @@ def canonical_task(name: str) -> str:
 def videos(folder: pathlib.Path) -> list[pathlib.Path]:
     """The newest GIF of each name: beside the metrics, or in videos/.
 
-    And those of the newest evaluation, if there is one.
+    And those of predictions, and of the newest evaluation, where there are any.
     """
     found = sorted(folder.glob("*.gif"))
     if not found:
@@ -98,6 +100,7 @@ def videos(folder: pathlib.Path) -> list[pathlib.Path]:
         numbered = sorted(folder.glob("videos/*.gif"))
         newest = {path.stem.rpartition("-")[0]: path for path in numbered}
         found = sorted(newest.values())
+    found += sorted(folder.glob("predictions/*.gif"))
     evaluated = [
         path for path in folder.glob("evaluation/*") if path.name.isdigit()
     ]

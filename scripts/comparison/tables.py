@@ -1,5 +1,6 @@
 """The tables of a comparison."""
 
+import collections
 import math
 from collections.abc import Sequence
 
@@ -16,12 +17,27 @@ Groups = dict[str, dict[str, list[Result]]]
 
 
 def group(results: Sequence[Result]) -> Groups:
-    """Sorts results by agent and task; seeds of one agent come together."""
+    """Sorts results by agent and task; seeds of one agent come together.
+
+    Agents with many changed values have short names, if these tell them apart;
+    the table of runs has the whole ones.
+    """
+    labels = {result.label for result in results}
+    uses = collections.Counter(map(_short, labels))
     groups: Groups = {}
     for result in sorted(results, key=lambda r: (r.label, r.task, r.seed)):
-        tasks = groups.setdefault(f"planet_tf {result.label}", {})
+        short = _short(result.label)
+        name = short if uses[short] == 1 else result.label
+        tasks = groups.setdefault(f"planet_tf {name}", {})
         tasks.setdefault(result.task, []).append(result)
     return groups
+
+
+def _short(label: str) -> str:
+    parts = label.split(", ")
+    if len(parts) <= 3:
+        return label
+    return f"{', '.join(parts[:2])} and {len(parts) - 2} more"
 
 
 def tasks_of(results: Sequence[Result]) -> list[str]:

@@ -54,7 +54,7 @@ def episode(p: Parity) -> None:
     p.skip("episode:reader_return", "the sum of rewards, which nothing read")
     p.skip("episode:file_name_example", "here with index and task")
     for name in ("keys", "dtypes", "shapes", "reward", "action"):
-        p.skip(f"episode:dummy_{name}", "there is no dummy world here")
+        p.skip(f"episode:dummy_{name}", "here, `dummy` is another world")
 
 
 def physics(p: Parity) -> None:
