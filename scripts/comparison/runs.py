@@ -19,7 +19,7 @@ import yaml
 
 from planet_tf import config as configs
 from planet_tf.control.tasks import TASKS
-from scripts.comparison import cells
+from scripts.comparison import cells, published
 
 LAST_TESTS = 5
 """Test episodes whose mean is a run's return, unless it was evaluated since."""
@@ -57,7 +57,7 @@ class Result:
         """The agent, and its tasks if it learns several."""
         if len(self.tasks) == 1:
             return self.agent
-        if set(self.tasks) == {*TASKS}:
+        if set(self.tasks) == {*published.TASKS}:
             return f"{self.agent}, all tasks"
         return f"{self.agent}, {' + '.join(self.tasks)}"
 
