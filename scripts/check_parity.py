@@ -72,7 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--json", action="store_true", help="print one JSON object instead"
     )
     args = parser.parse_args(arguments)
-    parity = Parity(args.directory)
+    try:
+        parity = Parity(args.directory)
+    except ValueError as error:
+        parser.error(str(error))
     if not parity.files():
         parser.error(f"there are no npz files in {args.directory}")
     with without_cuda_complaints():
@@ -88,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             section(file)(parity)
         except Exception as error:  # The other files are still compared.
-            traceback.print_exc()
+            if not isinstance(error, FileNotFoundError):
+                traceback.print_exc()
             errors[file] = f"{type(error).__name__}: {error}"
         if not args.json:
             for check in parity.checks[done:]:

@@ -88,6 +88,10 @@ def test_settings_of_a_folder(tmp_path):
     path.write_text('{"explore": 0.5}')
     with pytest.raises(ValueError, match="settings.json: .* explore; there"):
         Parity(tmp_path)
+    for damaged in ("[1]", "{"):
+        path.write_text(damaged)
+        with pytest.raises(ValueError, match="settings.json (is not|cannot)"):
+            Parity(tmp_path)
 
 
 @pytest.mark.parametrize("elites", [1, 3, 7])

@@ -69,7 +69,7 @@ class Parity:
         settings: `SETTINGS`, and what the folder says otherwise.
 
     Raises:
-        ValueError: The folder has a setting that nothing reads.
+        ValueError: The folder's settings cannot be read, or nothing reads one.
     """
 
     def __init__(self, directory: str | pathlib.Path):
@@ -79,7 +79,12 @@ class Parity:
         self.checks: list[Check] = []
         self.skipped: dict[str, str] = {}
         path = self._directory / "settings.json"
-        given = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            given = json.loads(path.read_text()) if path.exists() else {}
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        if not isinstance(given, dict):
+            raise ValueError(f"{path} is not a dictionary of settings")
         if unknown := sorted(set(given) - set(SETTINGS)):
             raise ValueError(
                 f"{path}: nothing reads {', '.join(unknown)}; there are "
