@@ -1,5 +1,6 @@
 """Values of a Config that cannot work, found before anything starts."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, cameras, get_task
@@ -120,6 +121,11 @@ def _validate_collectors(config: "Config", split: str) -> None:
         f"{flag}: each needs a `name` of its own, not {', '.join(names)}",
     )
     for it in collectors:
+        _require(
+            re.fullmatch(r"[\w.-]{1,50}", it.name),  # Names tags and files.
+            f"{flag}: name={it.name!r}: needs 1 to 50 letters, digits, or any "
+            "of _.-",
+        )
         parameters.check(it, f"{flag}: {it.name}: ")
         _require(
             it.topk <= it.amount,

@@ -269,6 +269,10 @@ def test_bad_params_are_refused(argument, message):
         ("--test_collects=[]", "--test_collects: needs at least one"),
         ("--train_collects=[{},{}]", "a `name` of its own, not main, main"),
         (
+            '--train_collects=[{"name":"a/b"}]',
+            "name='a/b': needs 1 to 50 letter",
+        ),
+        (
             "--train_collects=[{name:\tx,batch_size:\t0}]",
             "--train_collects: x: batch_size=0: must be >= 1",
         ),
