@@ -51,11 +51,14 @@ def checkpoints(directory: pathlib.Path) -> dict[int, pathlib.Path]:
     return dict(sorted(found.items(), reverse=True))
 
 
-def sync(path: str | os.PathLike) -> None:
+def sync(path: pathlib.Path) -> None:
     """Waits until a file, or the names in a folder, outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # Some file systems sync files alone.
+            raise
     finally:
         os.close(descriptor)
 
