@@ -20,10 +20,11 @@ h2 {{ margin: 2em 0 .5em; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 14px; }}
 th, td {{ padding: .3em .8em; text-align: left; vertical-align: bottom; }}
-td {{ white-space: nowrap; }}
+td {{ min-width: 8ch; max-width: 40ch; vertical-align: top; }}
 th {{ border-bottom: 2px solid #222; }}
 td {{ border-bottom: 1px solid #ddd; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+td.number {{ min-width: 0; white-space: nowrap; }}
 .note, figcaption {{ color: #555; font-size: 14px; max-width: 75ch; }}
 figure {{ margin: 1em 0; }}
 img {{ max-width: 100%; }}
