@@ -202,6 +202,22 @@ class Config:
         "Filters of the first convolution; all others scale with it.",
         ">= 1",
     )
+    center_images: bool = param(
+        False,
+        "Encoder and decoder see differences to the mean image of the seed "
+        "episodes.",
+    )
+    image_loss_every: int = param(
+        1,
+        "One image in so many rows of a chunk is decoded and compared.",
+        ">= 1",
+    )
+    prior_divergence_scale: float = param(
+        0.0,
+        "Weight of KL(post || prior) without free nats and without gradient "
+        "for the posterior, added to the other.",
+        ">= 0",
+    )
     deterministic: bool = param(
         False,
         "The same run bit by bit on the same machine, however often it is "
@@ -314,6 +330,11 @@ PRESETS = {
         planner_topk=20,
         planner_iterations=4,
         conv_depth=8,
+        center_images=True,
+        image_loss_every=5,
+        divergence_scale=0.1,
+        free_nats=1.0,
+        prior_divergence_scale=1.0,
         render_quality="fast",
         seed_action_correlation=0.8,
     ),

@@ -150,7 +150,11 @@ def _cpu_hours(
     rate = 2 * size**3 / (time.perf_counter() - start)
     sizes = totals.widths(config)
     update = flops.update_flops(
-        *config.batch_shape, config.conv_depth, action_dim, **sizes
+        *config.batch_shape,
+        config.conv_depth,
+        action_dim,
+        config.image_loss_every,
+        **sizes,
     )
     total = schedule.total_updates * update
     for name, episodes in totals.collected(config).items():

@@ -169,6 +169,10 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 played = source.play_task(task, random, progress.played, 1)
                 source.record()
                 progress.write(console.seed_line(split, task, played))
+        if model.background is not None and first.train_episodes is None:
+            # Deviates from planet: its networks have to learn the background
+            # first; effect on return: see "Learning in an hour" in the notes.
+            model.background.assign(replay.mean_image(config.image_bits))
         timers.summary()  # What comes next is counted from here.
         began = time.time()
 

@@ -31,6 +31,11 @@ def validate(config: "Config") -> None:
         batch * length <= _FRAMES,
         f"--batch_shape={batch},{length}: more than {_FRAMES:,} frames",
     )
+    _require(
+        config.image_loss_every <= length,
+        f"--image_loss_every={config.image_loss_every}: must be at most "
+        f"{length}, the rows of a chunk in --batch_shape",
+    )
     _require(config.tasks, "--tasks: needs at least one task")
     try:
         tasks = {name: get_task(name) for name in config.tasks}

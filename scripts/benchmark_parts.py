@@ -317,7 +317,11 @@ def _arithmetic(
         return None, None
     sizes = totals.widths(config)
     update = flops.update_flops(
-        *config.batch_shape, config.conv_depth, action_dim, **sizes
+        *config.batch_shape,
+        config.conv_depth,
+        action_dim,
+        config.image_loss_every,
+        **sizes,
     )
     plan = flops.plan_flops(
         config.planner_amount,

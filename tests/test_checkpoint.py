@@ -17,7 +17,12 @@ from planet_tf.training.checkpoint import (
 from planet_tf.training.learner import Learner
 
 TINY = config.Config(
-    conv_depth=1, model_size=4, state_size=2, num_layers=1, num_units=4
+    conv_depth=1,
+    model_size=4,
+    state_size=2,
+    num_layers=1,
+    num_units=4,
+    center_images=True,
 )
 
 
@@ -36,10 +41,11 @@ def _train(model, learner):
         for v in model.trainable_variables
     ]
     learner.optimizer.apply(gradients, model.trainable_variables)
+    model.background.assign(rng.normal(size=[64, 64, 3]))
 
 
 def _values(model, learner):
-    variables = model.trainable_variables + learner.optimizer.variables
+    variables = model.weights + learner.optimizer.variables
     return [v.numpy() for v in variables]
 
 

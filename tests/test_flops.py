@@ -8,4 +8,8 @@ from planet_tf.tools import flops
 def test_paper_sizes():
     """588 GFLOP an update and 131 a plan, counted independently by others."""
     assert flops.update_flops(50, 50, 32, 2) / 1e9 == pytest.approx(588, abs=1)
+    # Images drawn in one row of five.
+    sparse = flops.update_flops(50, 50, 32, 2, 5) / 1e9
+    decoder = 3 * 2500 * flops.frame_flops(32, 230)["decoder"] / 1e9
+    assert sparse == pytest.approx(588 - 0.8 * decoder, abs=1)
     assert flops.plan_flops(1000, 10, 12, 2) / 1e9 == pytest.approx(131, abs=1)

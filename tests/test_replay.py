@@ -296,6 +296,21 @@ def test_leftovers_of_a_crash_are_removed(tmp_path):
     assert Replay(tmp_path).skipped == 0 and not path.exists()
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_mean_image(tmp_path, on_disk):
+    """Of all rows of all episodes, with the bits and range the model sees."""
+    replay = Replay(tmp_path, on_disk=on_disk)
+    rng = np.random.default_rng(0)
+    images = []
+    for rows in (3, 40):
+        images.append(rng.integers(0, 256, [rows, 4, 4, 3], np.uint8))
+        episode = make_episode(rows) | {"image": images[-1]}
+        replay.add(episode, "cup_catch")
+    seen = np.concatenate(images) // 8 / 32 - 0.5
+    expected = seen.mean(0) + 1 / 64  # Half a bin, by noise.
+    np.testing.assert_allclose(replay.mean_image(5), expected, atol=1e-6)
+
+
 def test_batch_depends_on_seed_and_update_alone(tmp_path):
     """Where a run was interrupted must not change what it learns from."""
     replay = filled(tmp_path, 30, 40)

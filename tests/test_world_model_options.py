@@ -112,3 +112,65 @@ def test_too_short_overshooting_is_refused():
     """One step ahead is the KL term; the mean over nothing is NaN."""
     with pytest.raises(ValueError, match="overshooting_distance"):
         _model(overshooting_scale=1.0, overshooting_distance=1)
+
+
+def test_prior_divergence_moves_the_prior():
+    """Else it would also pull what was seen towards what was expected."""
+    model = _model(image_scale=0, reward_scale=0, free_nats=9e9, prior_scale=2)
+    # A single row, whose posterior no later prior depends on.
+    batch = {key: value[:, :1] for key, value in _batch().items()}
+    noise = model.draw_noise(tf.constant([0, 1]), B, 1)
+    with tf.GradientTape() as tape:
+        loss, metrics = model.loss(batch, noise)
+    np.testing.assert_allclose(loss, 2 * metrics["prior_divergence"], 1e-6)
+    np.testing.assert_allclose(metrics["prior_divergence"], metrics["kl"], 1e-6)
+    dynamics = model.dynamics
+    prior = dynamics.prior.trainable_variables
+    others = dynamics.post.trainable_variables
+    own, theirs = tape.gradient(
+        loss, (prior, others), unconnected_gradients="zero"
+    )
+    assert all(np.abs(gradient).max() > 0 for gradient in own)
+    assert all(np.abs(gradient).max() == 0 for gradient in theirs)
+
+
+def test_images_of_some_rows():
+    """The same log-probabilities as without the option, of fewer rows."""
+    batch = _batch()
+    sparse, whole = _model(image_every=2), _model()
+    noise = _noise(sparse)
+    every, _, _ = whole.objectives(batch, noise._replace(image_rows=None))
+    some, _, _ = sparse.objectives(batch, noise)
+    expected = np.take_along_axis(
+        every["image"].numpy(), noise.image_rows.numpy(), 1
+    )
+    np.testing.assert_allclose(some["image"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(some["reward"], every["reward"])
+
+
+@pytest.mark.parametrize("every, length", [(5, 25), (4, 25), (7, 25), (9, 6)])
+def test_any_row_may_be_drawn(every, length):
+    """A row that never counts, the last one say, would stay unlearnt."""
+    model = _model(image_every=every)
+    noise = model.draw_noise(tf.constant([0, 1]), 200, length)
+    rows = noise.image_rows.numpy()
+    assert rows.shape == (200, max(length // every, 1))
+    assert set(rows[:, 0]) | set(rows[:, -1]) >= {0, length - 1}
+    assert set(np.diff(rows, axis=1).ravel()) <= {every}
+    assert set(rows.ravel()) == set(range(length))
+
+
+def test_centred_images():
+    """The networks see differences; whoever looks sees images."""
+    centred, plain = _model(center_images=True), _model()
+    image = _batch()["image"]
+    noise = _noise(plain).image
+    centred.background.assign(np.full([64, 64, 3], 0.25))
+    np.testing.assert_allclose(
+        centred.see(image, noise), plain.see(image, noise) - 0.25, atol=1e-6
+    )
+    for model in (centred, plain):
+        np.testing.assert_array_equal(
+            model.show(model.see(image, noise)), (image // 8) / 32
+        )
+    assert len(centred.trainable_variables) == len(plain.trainable_variables)

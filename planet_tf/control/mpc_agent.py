@@ -13,7 +13,7 @@ from planet_tf.control.planning import Search, cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.devices import in_branches
-from planet_tf.tools.preprocess import draw_noise, preprocess
+from planet_tf.tools.preprocess import draw_noise
 
 
 class PolicyNoise(NamedTuple):
@@ -166,7 +166,7 @@ class MPCAgent:
             `image`; a `PlanRecord`, too, if the agent records.
         """
         model = self._model
-        x = preprocess(image, model.image_bits, noise.image)
+        x = model.see(image, noise.image)
         post_noise = None if noise.post is None else noise.post[:, None]
         _, post = model.dynamics.observe(
             model.encoder(x)[:, None],

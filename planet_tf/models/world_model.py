@@ -25,6 +25,8 @@ class Noise(NamedTuple):
     prior: tf.Tensor | None  # [B, T, S] standard normal, like what follows
     post: tf.Tensor | None  # [B, T, S]
     overshooting: tf.Tensor | None = None  # [B, T, distance, S]
+    # [B, K] int32, the rows whose image is compared; None: all of them.
+    image_rows: tf.Tensor | None = None
 
 
 class Prediction(NamedTuple):
@@ -60,17 +62,26 @@ class WorldModel(tf.keras.layers.Layer):
         gradient_heads: Heads whose loss trains encoder and dynamics too. The
             others read features that pass no gradient on.
         image_bits: Colour depth the model sees, 1 to 8.
+        image_every: Each chunk compares one image in so many rows.
+        center_images: The networks see, and predict, differences to
+            `background`.
         mean_only: Means instead of samples in the latent state.
         image_scale: Weight of the image's negative log-likelihood.
         reward_scale: Weight of the reward's; 10 in the released code.
         divergence_scale: Weight of the KL term.
         free_nats: KL below this many nats a step costs nothing; None: no floor.
+        prior_scale: Weight of KL(stop_gradient(post) || prior), which moves
+            the prior to the posterior only, and has no free nats.
         global_scale: Weight of KL(post || Normal(0, 1)).
         overshooting_scale: Weight of latent overshooting.
         overshooting_distance: Predictions 2 to this many steps ahead count;
             one step ahead is the KL term. At least 2 where the scale is not 0.
         overshooting_stop: Overshooting trains the predictions alone, not the
             posteriors they are compared with (`os_stop_posterior_grad`).
+
+    Attributes:
+        background: With `center_images`, a variable [64, 64, 3] in the space
+            of preprocessed pixels; zeros until someone assigns a mean image.
     """
 
     def __init__(
@@ -83,11 +94,14 @@ class WorldModel(tf.keras.layers.Layer):
         diagnostics: dict[str, VectorHead] | None = None,
         gradient_heads: Collection[str] = ("image", "reward"),
         image_bits: int = 5,
+        image_every: int = 1,
+        center_images: bool = False,
         mean_only: bool = False,
         image_scale: float = 1.0,
         reward_scale: float = 10.0,
         divergence_scale: float = 1.0,
         free_nats: float | None = 3.0,
+        prior_scale: float = 0.0,
         global_scale: float = 0.0,
         overshooting_scale: float = 0.0,
         overshooting_distance: int = 0,
@@ -107,6 +121,15 @@ class WorldModel(tf.keras.layers.Layer):
         self.diagnostics = diagnostics or {}
         self.image_bits = image_bits
         self.mean_only = mean_only
+        self.background = None
+        if center_images:
+            self.background = self.add_weight(
+                shape=IMAGE_SHAPE,
+                initializer="zeros",
+                trainable=False,
+                name="background",
+            )
+        self._image_every = image_every
         self._gradient_heads = frozenset(gradient_heads)
         self._free_nats = free_nats
         self._distance = overshooting_distance
@@ -118,6 +141,7 @@ class WorldModel(tf.keras.layers.Layer):
             "reward": -reward_scale,
             **{name: -1.0 for name in self.diagnostics},
             "divergence": divergence_scale,
+            "prior_divergence": prior_scale,
             "global_divergence": global_scale,
             "overshooting": overshooting_scale,
         }
@@ -147,8 +171,11 @@ class WorldModel(tf.keras.layers.Layer):
         """Noise for `loss` or `open_loop`: the same seed, the same noise."""
         seeds = tf.random.split(seed, 4)
         image = draw_noise([batch, length, *IMAGE_SHAPE], seeds[0])
+        image_rows = None
+        if self._image_every > 1:
+            image_rows = self._draw_rows(seeds[0], batch, length)
         if self.mean_only:
-            return Noise(image, None, None)
+            return Noise(image, None, None, None, image_rows)
         size = self.dynamics.stoch_size
         normal = tf.random.stateless_normal
         overshooting = None
@@ -160,7 +187,35 @@ class WorldModel(tf.keras.layers.Layer):
             normal([batch, length, size], seeds[1]),
             normal([batch, length, size], seeds[2]),
             overshooting,
+            image_rows,
         )
+
+    def _draw_rows(self, seed: tf.Tensor, batch: int, length: int) -> tf.Tensor:
+        """Evenly spaced rows of each chunk, from a random first one."""
+        # Held-out chunks may be shorter than those of training.
+        every = min(self._image_every, length)
+        count = length // every
+        spare = length - every * (count - 1)
+        first = tf.random.stateless_uniform(
+            [batch, 1], tf.random.fold_in(seed, 1), 0, spare, tf.int32
+        )
+        return first + every * tf.range(count)
+
+    def see(self, image: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
+        """What the encoder reads and the image head predicts.
+
+        Args:
+            image: uint8 [..., 64, 64, 3].
+            noise: Uniform in [0, 1), of the same shape, or None.
+        """
+        x = preprocess(image, self.image_bits, noise)
+        return x if self.background is None else x - self.background
+
+    def show(self, x: tf.Tensor) -> tf.Tensor:
+        """Inverse of `see` at `image_bits`: floats, mostly in [0, 1]."""
+        if self.background is not None:
+            x = x + self.background
+        return postprocess(x, self.image_bits)
 
     def loss(
         self, batch: dict[str, tf.Tensor], noise: Noise
@@ -209,9 +264,10 @@ class WorldModel(tf.keras.layers.Layer):
             noise: See `draw_noise`.
 
         Returns:
-            The terms by name, [B, T] each, and the prior and posterior states.
+            The terms by name, [B, T] each ([B, K] with `noise.image_rows` for
+            the image), and the prior and posterior states.
         """
-        target = preprocess(batch["image"], self.image_bits, noise.image)
+        target = self.see(batch["image"], noise.image)
         prior, post = self.dynamics.observe(
             self.encoder(target), batch["action"], (noise.prior, noise.post)
         )
@@ -220,10 +276,23 @@ class WorldModel(tf.keras.layers.Layer):
         targets = {**batch, "image": target}
         steps = {}
         for name, head in self._heads.items():
-            mean = head(features if name in self._gradient_heads else frozen)
-            steps[name] = head.log_prob(mean, targets[name])
+            inputs = features if name in self._gradient_heads else frozen
+            wanted = targets[name]
+            if name == "image" and noise.image_rows is not None:
+                # Drawing images is most of an update, and those of
+                # neighbouring rows tell the model nearly the same.
+                inputs, wanted = (
+                    tf.gather(x, noise.image_rows, batch_dims=1)
+                    for x in (inputs, wanted)
+                )
+            steps[name] = head.log_prob(head(inputs), wanted)
         steps["kl"] = cell.kl_divergence(post, prior)
         steps["divergence"] = self._beyond_free_nats(steps["kl"])
+        if "prior_divergence" in self._scales:
+            # KL balancing (Hafner et al., 2021, "Mastering Atari with Discrete
+            # World Models", section 2): the prior learns from every step.
+            still = tf.nest.map_structure(tf.stop_gradient, post)
+            steps["prior_divergence"] = cell.kl_divergence(still, prior)
         if "global_divergence" in self._scales:
             # The original names this term and has no code for it.
             unit = post._replace(
@@ -284,24 +353,24 @@ class WorldModel(tf.keras.layers.Layer):
         state = tf.nest.map_structure(
             lambda *x: tf.concat(x, axis=1), seen, imagined
         )
-        target = preprocess(batch["image"], self.image_bits, noise.image)
+        target = self.see(batch["image"], noise.image)
         targets = {**batch, "image": target}
         predictions = OpenLoop(
-            postprocess(target, self.image_bits),
+            self.show(target),
             *(self._predict(x, targets) for x in (prior, post, state)),
             cell.kl_divergence(post, state),
         )
         return predictions, self._total(steps, prior, post)[1]
 
     def _predict(self, state: Any, targets: dict[str, tf.Tensor]) -> Prediction:
-        """Decodes states [B, T, .] and compares them with preprocessed data."""
+        """Decodes states [B, T, .] and compares them with what is seen."""
         features = self.dynamics.features(state)
         means = {name: head(features) for name, head in self._heads.items()}
         log_prob = {
             name: head.log_prob(means[name], targets[name])
             for name, head in self._heads.items()
         }
-        image = postprocess(means.pop("image"), self.image_bits)
+        image = self.show(means.pop("image"))
         return Prediction(
             tf.clip_by_value(image, 0.0, 1.0),
             means,

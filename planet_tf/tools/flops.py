@@ -53,19 +53,26 @@ def step_flops(
 
 
 def update_flops(
-    batch: int, length: int, conv_depth: int, action_dim: int, **sizes: int
+    batch: int,
+    length: int,
+    conv_depth: int,
+    action_dim: int,
+    image_every: int = 1,
+    **sizes: int,
 ) -> int:
     """Operations of one gradient step on RSSM; keywords as `step_flops`.
 
-    The backward pass costs twice the forward pass, except that nothing needs
-    the gradient of the images.
+    One image in `image_every` rows of a chunk is decoded. The backward pass
+    costs twice the forward pass, except that nothing needs the gradient of the
+    images.
     """
     features = sizes.get("stoch", 30) + sizes.get("deter", 200)
     frame = frame_flops(conv_depth, features)
     step = step_flops(action_dim, 32 * conv_depth, **sizes)
     images = 2 * 31**2 * 16 * 3 * conv_depth
-    each = 3 * (sum(frame.values()) + sum(step.values())) - images
-    return batch * length * each
+    each = 3 * (frame["encoder"] + sum(step.values())) - images
+    drawn = max(length // image_every, 1)
+    return batch * (length * each + drawn * 3 * frame["decoder"])
 
 
 def plan_flops(

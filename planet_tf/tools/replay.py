@@ -166,6 +166,24 @@ class Replay:
         self.next_index += 1
         return path
 
+    def mean_image(self, bits: int) -> np.ndarray:
+        """The mean of all images as `preprocess` makes them: [H, W, C].
+
+        Args:
+            bits: Colour depth, 1 to 8.
+
+        Raises:
+            ValueError: There are no episodes.
+        """
+        self._require(self._episodes, 1, ("image",))
+        total = count = 0
+        for episode in self._episodes:
+            images = episode["image"][:] >> (8 - bits)
+            total += images.sum(0, dtype=np.int64)
+            count += len(images)
+        # Dequantising noise adds half a bin on average.
+        return ((total / count + 0.5) / 2**bits - 0.5).astype(np.float32)
+
     def sample(
         self,
         rng: np.random.Generator,

@@ -223,6 +223,10 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
                     "/.ATTRIBUTES/VARIABLE_VALUE"
                 )
             )
+        if model.background is not None:
+            model.background.assign(
+                reader.get_tensor("model/background/.ATTRIBUTES/VARIABLE_VALUE")
+            )
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
