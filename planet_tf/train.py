@@ -170,8 +170,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 source.record()
                 progress.write(console.seed_line(split, task, played))
         if model.background is not None and first.train_episodes is None:
-            # Deviates from planet: its networks have to learn the background
-            # first; effect on return: see "Learning in an hour" in the notes.
+            # Deviates from planet: optional; its networks have to learn the
+            # background first; effect on return: none when off.
             model.background.assign(replay.mean_image(config.image_bits))
         timers.summary()  # What comes next is counted from here.
         began = time.time()

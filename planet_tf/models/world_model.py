@@ -279,8 +279,9 @@ class WorldModel(tf.keras.layers.Layer):
             inputs = features if name in self._gradient_heads else frozen
             wanted = targets[name]
             if name == "image" and noise.image_rows is not None:
-                # Drawing images is most of an update, and those of
-                # neighbouring rows tell the model nearly the same.
+                # Deviates from planet: optional, as drawing images is most of
+                # an update, and those of neighbouring rows tell the model
+                # nearly the same; effect on return: none when off.
                 inputs, wanted = (
                     tf.gather(x, noise.image_rows, batch_dims=1)
                     for x in (inputs, wanted)
@@ -289,8 +290,11 @@ class WorldModel(tf.keras.layers.Layer):
         steps["kl"] = cell.kl_divergence(post, prior)
         steps["divergence"] = self._beyond_free_nats(steps["kl"])
         if "prior_divergence" in self._scales:
+            # Deviates from planet: optional; with a small `divergence_scale`,
             # KL balancing (Hafner et al., 2021, "Mastering Atari with Discrete
-            # World Models", section 2): the prior learns from every step.
+            # World Models", section 2). Without, a prior whose steps are all
+            # within the free nats learns nothing; effect on return: none when
+            # off.
             still = tf.nest.map_structure(tf.stop_gradient, post)
             steps["prior_divergence"] = cell.kl_divergence(still, prior)
         if "global_divergence" in self._scales:

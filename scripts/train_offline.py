@@ -1,0 +1,128 @@
+"""Trains a model on another run's episodes, to see what its settings are worth.
+
+    python -m scripts.train_offline --logdir=RUN --config=cpu --conv_depth=16
+
+Nobody acts: the model learns from RUN's `train_episodes` for `--seconds` of
+processor time, and is scored on its `test_episodes` meanwhile. All flags of
+training that concern the model apply; the run's own config is not read, and
+nothing is written. A line says
+
+    seconds, updates  of processor time in updates so far, and their number
+    ms                for each
+    image, reward     held-out log-probabilities in nats, higher is better
+    kl                KL(post || prior) on the same
+    reward error      mean absolute error of the reward, open loop, over the
+                      planner's horizon after 5 images
+"""
+
+import sys
+import time
+
+from absl import app, flags
+
+from planet_tf import config as configs
+from planet_tf.config import Config
+from planet_tf.tools.files import expanded
+from planet_tf.tools.quiet import without_cuda_complaints
+from planet_tf.tools.replay import Replay
+from planet_tf.tools.seeding import fold
+
+_COLUMNS = ("seconds", "updates", "ms", "image", "reward", "kl", "reward error")
+_LENGTH, _BATCH, _BATCHES = 50, 16, 4  # Of held-out sequences.
+
+
+def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
+    """Trains and prints; see the flags.
+
+    Raises:
+        ValueError: There are no such episodes.
+    """
+    folder = expanded(logdir)
+    replay, heldout = (
+        Replay(folder / f"{split}_episodes", read_only=True)
+        for split in ("train", "test")
+    )
+    sequences = [*heldout.batches(0, _BATCHES, _BATCH, _LENGTH, 0)]
+    batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
+    first = next(batches)
+    # TensorFlow, which flags and missing episodes need not wait for.
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf import build
+        from planet_tf.tools import devices
+        from planet_tf.training.evaluation import holdout
+        from planet_tf.training.learner import Learner
+
+        devices.prepare()
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build.world_model(config, first["action"].shape[-1])
+    learner = Learner(
+        model, config.main_learning_rate, config.main_gradient_clipping
+    )
+    if model.background is not None:
+        model.background.assign(replay.mean_image(config.image_bits))
+    learner.trace(first)
+    print("  ".join(f"{name:>12}" for name in _COLUMNS))
+    spent, due, updates = 0.0, every, 0
+    for batch in batches:
+        began = time.process_time()
+        seed = tf.constant(fold(config.seed, "update", updates))
+        loss = learner.update(batch, seed)["loss"].numpy()
+        spent += time.process_time() - began
+        updates += 1
+        if not loss < float("inf"):
+            raise ValueError(f"The loss of update {updates} is {loss}.")
+        if spent >= due:
+            found = holdout(model, sequences, fold(config.seed, "holdout", 0))
+            errors = found.curves["open_loop/reward_by_step"]
+            values = (
+                f"{spent:.0f}",
+                f"{updates:,}",
+                f"{1000 * spent / updates:.0f}",
+                f"{found.metrics['test/image']:,.2f}",
+                f"{found.metrics['test/reward']:.3f}",
+                f"{found.metrics['test/kl']:.2f}",
+                f"{errors[: config.planner_horizon].mean():.3f}",
+            )
+            print("  ".join(f"{value:>12}" for value in values), flush=True)
+            due += every
+            if spent >= seconds:
+                return
+
+
+def main(argv: list[str]) -> None:
+    """From the command line to `compare`."""
+    values = flags.FLAGS
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        if not values.logdir:
+            raise ValueError("Name the folder of a run: --logdir=RUN")
+        compare(
+            configs.config_from_flags(),
+            values.logdir,
+            values.seconds,
+            min(values.every, values.seconds),
+        )
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    configs.define_flags()
+    flags.adopt_module_key_flags(configs)  # For --help.
+    flags.DEFINE_string("logdir", None, "Folder of a run with episodes.")
+    flags.DEFINE_float(
+        "seconds", 180.0, "Processor time to train for, in seconds.", 0.0
+    )
+    flags.DEFINE_float(
+        "every", 60.0, "Seconds of processor time between scores.", 0.0
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=configs.parse_flags)
