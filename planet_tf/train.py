@@ -30,7 +30,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from planet_tf import config as configs
-from planet_tf import run_folder, totals, worlds
+from planet_tf import machine, run_folder, totals, worlds
 from planet_tf.config import Config
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import choose_backend_for
@@ -126,6 +126,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         schedule = totals.schedule(config)
 
         configs.save(config, logdir / "config.yaml")
+        machine.record(logdir / "machine.jsonl", updates, devices.gpu_names())
         log = stack.enter_context(Logger(logdir, updates - len(losses)))
         dashboard.introduce(log, config, logdir.absolute().name)
         progress = stack.enter_context(

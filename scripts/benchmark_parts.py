@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planet_tf import totals
+from planet_tf import machine, totals
 from planet_tf.config import Config
 from planet_tf.control import episodes
 from planet_tf.control.environments import DeepMindControl, Spec
@@ -67,7 +67,7 @@ class MatrixProduct:
             gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
-        self.spec = _processor()
+        self.spec = machine.processor()
         if gpus:
             details = tf.config.experimental.get_device_details(gpus[0])
             self.spec = details.get("device_name", "GPU")
@@ -331,12 +331,3 @@ def _arithmetic(
         **sizes,
     )
     return update / 1e9, plan / 1e9
-
-
-def _processor() -> str:
-    """The processor's name, where Linux tells."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return "CPU"

@@ -40,6 +40,15 @@ def prepare(branches: bool = True) -> None:
     _branches = count
 
 
+def gpu_names() -> list[str]:
+    """What TensorFlow's GPUs are called; none on a CPU."""
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    return [detail.get("device_name", "GPU") for detail in details]
+
+
 def in_branches(function: Callable[..., Any], *inputs: Any) -> Any:
     """Applies a function to the rows of a batch, in parallel.
 
