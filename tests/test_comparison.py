@@ -569,6 +569,6 @@ def test_nothing_published_looks_like_a_run_or_hides_another(tmp_path):
 
 def test_published_run_is_read():
     """The config of an older version has a parameter that is gone."""
-    folder = pathlib.Path(published.FOLDER) / "cup_catch_cpu"
+    folder = pathlib.Path(published.FOLDER) / "earlier" / "cup_catch_cpu"
     (result,) = read(folder)
     assert (result.agent, result.episodes) == ("cpu", 5)
