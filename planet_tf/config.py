@@ -205,7 +205,7 @@ class Config:
     center_images: bool = param(
         False,
         "Encoder and decoder see differences to the mean image of the seed "
-        "episodes.",
+        "episodes, of all tasks together; fixed once a run has begun.",
     )
     image_loss_every: int = param(
         1,
@@ -214,8 +214,8 @@ class Config:
     )
     prior_divergence_scale: float = param(
         0.0,
-        "Weight of KL(post || prior) without free nats and without gradient "
-        "for the posterior, added to the other.",
+        "Weight of a second KL(post || prior), without free nats, that does "
+        "not pull a posterior to its prior.",
         ">= 0",
     )
     deterministic: bool = param(

@@ -93,7 +93,7 @@ lower is better; pixels in [0, 1] |
 | `.._log_prob`, `.._mean`, `.._std` | log-density of the data; mean and \
 standard deviation of what is predicted |
 | `kl` | KL(posterior, prediction) in nats; `divergence`: beyond the free \
-nats; `prior_divergence`: as it trains the prediction alone |
+nats; `prior_divergence`: the same as `kl`, a term of its own in the loss |
 | `prior_entropy`, `post_std`, ... | of the latent state |
 | `score` | mean return over the tasks |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |

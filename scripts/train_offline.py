@@ -3,9 +3,10 @@
     python -m scripts.train_offline --logdir=RUN --config=cpu --conv_depth=16
 
 Nobody acts: the model learns from RUN's `train_episodes` for `--seconds` of
-processor time, and is scored on its `test_episodes` meanwhile. All flags of
-training that concern the model apply; the run's own config is not read, and
-nothing is written. A line says
+processor time, and is scored on its `test_episodes` meanwhile. Flags of
+training that concern the model apply, but --state_diagnostics; with
+--center_images, the mean is that of all these episodes. The run's own config is
+not read, and nothing is written. A line says
 
     seconds, updates  of processor time in updates so far, and their number
     ms                for each
@@ -26,9 +27,10 @@ from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold
+from planet_tf.worlds import TEST_LENGTH
 
 _COLUMNS = ("seconds", "updates", "ms", "image", "reward", "kl", "reward error")
-_LENGTH, _BATCH, _BATCHES = 50, 16, 4  # Of held-out sequences.
+_BATCH, _BATCHES = 16, 4  # Of held-out sequences.
 
 
 def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
@@ -42,7 +44,8 @@ def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
         Replay(folder / f"{split}_episodes", read_only=True)
         for split in ("train", "test")
     )
-    sequences = [*heldout.batches(0, _BATCHES, _BATCH, _LENGTH, 0)]
+    length = max(min(TEST_LENGTH, heldout.longest(None)), 1)
+    sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]
     batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
     first = next(batches)
     # TensorFlow, which flags and missing episodes need not wait for.
@@ -86,9 +89,9 @@ def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
                 f"{errors[: config.planner_horizon].mean():.3f}",
             )
             print("  ".join(f"{value:>12}" for value in values), flush=True)
-            due += every
             if spent >= seconds:
                 return
+            due = min(due + every, seconds)
 
 
 def main(argv: list[str]) -> None:

@@ -38,6 +38,9 @@ FOUR_UPDATES = dataclasses.replace(
     test_steps=2,
     max_steps=8,
     collect_every=2,
+    center_images=True,
+    image_loss_every=2,
+    prior_divergence_scale=1.0,
     deterministic=True,
 )
 

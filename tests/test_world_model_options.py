@@ -152,12 +152,12 @@ def test_images_of_some_rows():
 def test_any_row_may_be_drawn(every, length):
     """A row that never counts, the last one say, would stay unlearnt."""
     model = _model(image_every=every)
-    noise = model.draw_noise(tf.constant([0, 1]), 200, length)
-    rows = noise.image_rows.numpy()
-    assert rows.shape == (200, max(length // every, 1))
-    assert set(rows[:, 0]) | set(rows[:, -1]) >= {0, length - 1}
-    assert set(np.diff(rows, axis=1).ravel()) <= {every}
-    assert set(rows.ravel()) == set(range(length))
+    rows = model._draw_rows(tf.constant([0, 1]), 2000, length)
+    rows = rows.numpy()
+    assert rows.shape == (2000, max(length // every, 1))
+    assert set(np.diff(rows, axis=1).ravel() % length) <= {every}
+    times = np.bincount(rows.ravel(), minlength=length)
+    np.testing.assert_allclose(times, rows.size / length, rtol=0.35)
 
 
 def test_centred_images():

@@ -70,8 +70,9 @@ class WorldModel(tf.keras.layers.Layer):
         reward_scale: Weight of the reward's; 10 in the released code.
         divergence_scale: Weight of the KL term.
         free_nats: KL below this many nats a step costs nothing; None: no floor.
-        prior_scale: Weight of KL(stop_gradient(post) || prior), which moves
-            the prior to the posterior only, and has no free nats.
+        prior_scale: Weight of KL(stop_gradient(post) || prior), which does
+            not pull a step's posterior to its prior, and has no free nats.
+            (In drnn both share weights.)
         global_scale: Weight of KL(post || Normal(0, 1)).
         overshooting_scale: Weight of latent overshooting.
         overshooting_distance: Predictions 2 to this many steps ahead count;
@@ -191,15 +192,14 @@ class WorldModel(tf.keras.layers.Layer):
         )
 
     def _draw_rows(self, seed: tf.Tensor, batch: int, length: int) -> tf.Tensor:
-        """Evenly spaced rows of each chunk, from a random first one."""
+        """Evenly spaced rows of each chunk, all equally likely."""
         # Held-out chunks may be shorter than those of training.
-        every = min(self._image_every, length)
-        count = length // every
-        spare = length - every * (count - 1)
+        count = max(length // self._image_every, 1)
         first = tf.random.stateless_uniform(
-            [batch, 1], tf.random.fold_in(seed, 1), 0, spare, tf.int32
+            [batch, 1], tf.random.fold_in(seed, 1), 0, length, tf.int32
         )
-        return first + every * tf.range(count)
+        # From the last row on to the first: no row is drawn more often.
+        return (first + self._image_every * tf.range(count)) % length
 
     def see(self, image: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
         """What the encoder reads and the image head predicts.
@@ -212,7 +212,7 @@ class WorldModel(tf.keras.layers.Layer):
         return x if self.background is None else x - self.background
 
     def show(self, x: tf.Tensor) -> tf.Tensor:
-        """Inverse of `see` at `image_bits`: floats, mostly in [0, 1]."""
+        """Inverse of `see` with noise, at `image_bits`: mostly in [0, 1]."""
         if self.background is not None:
             x = x + self.background
         return postprocess(x, self.image_bits)

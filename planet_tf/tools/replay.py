@@ -120,8 +120,8 @@ class Replay:
         """Number of episodes of one task."""
         return self._count[task]
 
-    def longest(self, task: str) -> int:
-        """Rows of the longest episode of one task; 0 without any."""
+    def longest(self, task: str | None) -> int:
+        """Rows of the longest episode of a task, or of all; 0 without any."""
         return max(map(_rows, self._of(task)), default=0)
 
     def agent_steps(self, task: str) -> int:

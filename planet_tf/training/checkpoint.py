@@ -181,7 +181,8 @@ class Checkpoint:
                 hint += "best one, or move"
             raise ValueError(
                 f"None of the checkpoints in {directory} can be read: they are "
-                "damaged, or of a model of other sizes, or of another version. "
+                "damaged, or of a model of other sizes or another "
+                "--center_images, or of another version. "
                 f"{hint} that folder away to train the model again from the "
                 "recorded episodes."
             )
@@ -214,7 +215,7 @@ def restore_weights(path: pathlib.Path, model: WorldModel) -> None:
     """
     try:
         # Layers in lists, as most are, do not show up as parts of `model`.
-        # The optimizer's list has every variable, in the model's order.
+        # The optimizer's list has all that it trains, in the model's order.
         reader = tf.train.load_checkpoint(str(path))
         for i, variable in enumerate(model.trainable_variables):
             variable.assign(
