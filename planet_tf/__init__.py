@@ -38,7 +38,8 @@ def load(
         checkpoint: Updates done at a checkpoint that is there; "best": the
             one with the highest test score; None: the newest.
         **planner: Replacements for the run's `planner_horizon`,
-            `planner_amount`, `planner_topk` and `planner_iterations`.
+            `planner_amount`, `planner_topk`, `planner_iterations` and
+            `planner_warm_start`.
 
     Raises:
         OSError: The folder is not readable.

@@ -176,5 +176,6 @@ def agent(
         candidates=amount,
         elites=topk,
         iterations=iterations,
+        warm_start=config.planner_warm_start,
         record=record,
     )

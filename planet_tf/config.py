@@ -197,6 +197,9 @@ class Config:
     )
 
     # From here on, what the original does not have. The defaults do as it does.
+    planner_warm_start: bool = param(
+        False, "Search around what the last plan left to do."
+    )
     conv_depth: int = param(
         32,
         "Filters of the first convolution; all others scale with it.",
@@ -328,7 +331,9 @@ PRESETS = {
         collect_every=1600,
         planner_amount=200,
         planner_topk=20,
-        planner_iterations=4,
+        planner_horizon=20,
+        planner_iterations=3,
+        planner_warm_start=True,
         conv_depth=8,
         center_images=True,
         image_loss_every=5,

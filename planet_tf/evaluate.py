@@ -37,6 +37,7 @@ _PLANNER = (
     "planner_amount",
     "planner_topk",
     "planner_iterations",
+    "planner_warm_start",
 )
 
 
@@ -223,8 +224,9 @@ def define_flags() -> None:
         None,
         "Folder for the results; by default <logdir>/evaluation/<checkpoint>.",
     )
-    for name in _PLANNER:
+    for name in _PLANNER[:-1]:
         flags.DEFINE_integer(name, None, "By default as in training.")
+    flags.DEFINE_bool("planner_warm_start", None, "By default as in training.")
 
 
 if __name__ == "__main__":

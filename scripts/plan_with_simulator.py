@@ -91,6 +91,7 @@ def plan(
     workers: Sequence[Worker],
     state: Observation,
     noise: np.ndarray,
+    start: np.ndarray,
     elites: int,
 ) -> np.ndarray:
     """Plans from a state of the simulator.
@@ -99,6 +100,7 @@ def plan(
         workers: Simulators, all reset with the seed of this episode.
         state: An observation of it.
         noise: Standard normal draws [I, 1, N, H, A].
+        start: Mean of the first belief, [H, A].
         elites: The best candidates, to which the belief is refitted.
 
     Returns:
@@ -119,7 +121,10 @@ def plan(
         return tf.constant(rewards.sum(axis=1)[None], tf.float32)
 
     return cross_entropy_method(
-        objective, tf.constant(noise), elites=elites
+        objective,
+        tf.constant(noise),
+        elites=elites,
+        start=tf.constant(start[None]),
     ).numpy()[0]
 
 
@@ -137,7 +142,7 @@ def play(workers: Sequence[Worker], budget: Budget, seed: int) -> Episode:
     state = [promise() for promise in promises][0]
     A = workers[0].spec.action_dim
     shape = [budget.iterations, 1, budget.candidates, budget.horizon, A]
-    mean = np.zeros([budget.horizon, A], np.float32)
+    first = np.zeros([budget.horizon, A], np.float32)
     start = time.perf_counter()
     score, decisions, done = 0.0, 0, False
     while not done:
@@ -146,11 +151,10 @@ def play(workers: Sequence[Worker], budget: Budget, seed: int) -> Episode:
         ).numpy()
         if budget.noise_exponent:
             noise = coloured(noise, budget.noise_exponent)
+        actions = plan(workers, state, noise, first, budget.elites)
         if budget.warm_start:
-            # The first belief is Normal(0, 1), so that this is its mean.
-            noise[0] += np.concatenate([mean[1:], np.zeros_like(mean[:1])])
-        mean = plan(workers, state, noise, budget.elites)
-        state, reward, done = workers[0].step(mean[0])()
+            first[:-1] = actions[1:]
+        state, reward, done = workers[0].step(actions[0])()
         score += reward
         decisions += 1
     seconds = (time.perf_counter() - start) / decisions

@@ -111,13 +111,17 @@ def test_rows_do_not_mix(agent):
     images = _images(3)
     noise = agent.draw_noise(tf.constant([1, 2]), 3)
     state, action = model.dynamics.initial(3), tf.zeros([3, 2])
-    together, _ = agent.decide(images, state, action, tf.constant(0.0), noise)
+    start = tf.random.stateless_uniform([3, 3, 2], [0, 1], -1.0, 1.0)
+    together, *_ = agent.decide(
+        images, state, action, start, tf.constant(0.0), noise
+    )
     for i in range(3):
         row = slice(i, i + 1)
-        alone, _ = agent.decide(
+        alone, *_ = agent.decide(
             images[row],
             model.dynamics.initial(1),
             action[row],
+            start[row],
             tf.constant(0.0),
             noise._replace(
                 image=noise.image[row],
@@ -128,6 +132,34 @@ def test_rows_do_not_mix(agent):
             ),
         )
         np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+def test_warm_start():
+    """Each search begins with what the last left to do, forgotten by reset."""
+    warm = dataclasses.replace(TINY, planner_warm_start=True)
+    model = build.world_model(warm, 2)
+    agent, cold = build.agent(warm, model, 2), build.agent(TINY, model, 2)
+    for _ in range(2):
+        agent.reset(2, seed=3)
+        cold.reset(2, seed=3)
+        np.testing.assert_array_equal(
+            agent.act(_images(2)), cold.act(_images(2))
+        )
+        start = agent._start
+        agent.act(_images(2, 1))
+        assert np.abs(agent._action - cold.act(_images(2, 1))).max() > 1e-4
+    assert cold._start is None
+    # By hand, as there is no noise to explore.
+    noise = agent.draw_noise(agent._seed + tf.constant([1, 0]), 2)
+    plan = cross_entropy_method(
+        agent.predicted_return(agent._state, noise.latent),
+        noise.plan,
+        elites=4,
+        start=start,
+    )
+    np.testing.assert_allclose(agent._action, plan[:, 0], atol=1e-4)
+    np.testing.assert_allclose(agent._start[:, :-1], plan[:, 1:], atol=1e-4)
+    np.testing.assert_array_equal(agent._start[:, -1], np.zeros([2, 2]))
 
 
 def _correlation(a, b):

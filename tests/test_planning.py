@@ -1,6 +1,7 @@
 """The planner on problems whose optimum is known."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from planet_tf.control.planning import cross_entropy_method
@@ -11,9 +12,11 @@ def _noise(iterations=10, batch=1, candidates=300, horizon=3, actions=2):
     return tf.random.stateless_normal(shape, [0, 1])
 
 
-def _plan(objective, noise, elites=30):
+def _plan(objective, noise, elites=30, start=None):
     function = tf.function(
-        lambda noise: cross_entropy_method(objective, noise, elites=elites)
+        lambda noise: cross_entropy_method(
+            objective, noise, elites=elites, start=start
+        )
     )
     return function(noise).numpy()
 
@@ -66,20 +69,22 @@ def test_same_noise_same_plan():
     np.testing.assert_array_equal(first, again)
 
 
-def test_numpy_twin():
+@pytest.mark.parametrize("start", [None, 0.5])
+def test_numpy_twin(start):
     """Population std with its floor, from clipped candidates."""
     noise = _noise(iterations=3, candidates=20).numpy()
 
     def objective(actions, i):
         return tf.reduce_sum(actions * (1.0 + tf.cast(i, tf.float32)), [2, 3])
 
-    mean, std = np.zeros([3, 2]), np.ones([3, 2])
+    mean, std = np.full([3, 2], start or 0.0, np.float32), np.ones([3, 2])
+    given = None if start is None else tf.constant(mean[None])
     for i in range(3):
         actions = np.clip(mean + std * noise[i, 0], -1, 1)
         best = np.argsort(-actions.sum((1, 2)))[:5]
         mean = actions[best].mean(0)
         std = np.sqrt(actions[best].var(0) + 1e-6)
-    plan = _plan(objective, noise, elites=5)
+    plan = _plan(objective, noise, elites=5, start=given)
     np.testing.assert_allclose(plan[0], mean, atol=1e-5)
 
 

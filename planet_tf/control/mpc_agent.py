@@ -44,6 +44,7 @@ class MPCAgent:
         candidates: Action sequences N tried in each iteration.
         elites: The best of them, which the next iteration samples around.
         iterations: Of the cross-entropy method.
+        warm_start: Search around what the last plan left to do.
         action_noise: Standard deviation of exploration noise on the first
             action of the plan; 0 for evaluation. Can be set at any time.
         record: Keep what the planner thought; costs one more iteration.
@@ -62,6 +63,7 @@ class MPCAgent:
         candidates: int = 1000,
         elites: int = 100,
         iterations: int = 10,
+        warm_start: bool = False,
         action_noise: float = 0.0,
         record: bool = False,
     ):
@@ -74,12 +76,16 @@ class MPCAgent:
         self._candidates = candidates
         self._elites = elites
         self._iterations = iterations
+        self._warm_start = warm_start
         self._record = record
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
         self._state = self._model.dynamics.initial(batch)
         self._action = tf.zeros([batch, self._action_dim])
+        self._start = None
+        if self._warm_start:
+            self._start = tf.zeros([batch, self._horizon, self._action_dim])
         self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
         self._steps = 0
         self.records = []
@@ -95,10 +101,11 @@ class MPCAgent:
         """
         # Tensors only: Python numbers would trace the policy again.
         seed = self._seed + tf.constant([self._steps, 0], tf.int32)
-        self._action, self._state, *record = self.policy(
+        self._action, self._state, self._start, *record = self.policy(
             tf.constant(image),
             self._state,
             self._action,
+            self._start,
             tf.constant(self.action_noise, tf.float32),
             seed,
         )
@@ -112,12 +119,13 @@ class MPCAgent:
         image: tf.Tensor,
         state: Any,
         action: tf.Tensor,
+        start: tf.Tensor | None,
         action_noise: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple:
         """One decision from image to action, in one graph: see `decide`."""
         noise = self.draw_noise(seed, image.shape[0])
-        return self.decide(image, state, action, action_noise, noise)
+        return self.decide(image, state, action, start, action_noise, noise)
 
     def draw_noise(self, seed: tf.Tensor, batch: int) -> PolicyNoise:
         """Noise for one decision: the same seed, the same noise."""
@@ -149,6 +157,7 @@ class MPCAgent:
         image: tf.Tensor,
         state: Any,
         action: tf.Tensor,
+        start: tf.Tensor | None,
         action_noise: tf.Tensor,
         noise: PolicyNoise,
     ) -> tuple:
@@ -158,12 +167,13 @@ class MPCAgent:
             image: uint8 [B, 64, 64, 3].
             state: Belief after the previous decision, [B, .].
             action: The action that led to `image`, [B, A]; zeros at first.
+            start: Where the search starts, [B, H, A], in [-1, 1]; None: zeros.
             action_noise: Scalar standard deviation.
             noise: See `draw_noise`.
 
         Returns:
-            The action [B, A] to execute, in [-1, 1], and the belief given
-            `image`; a `PlanRecord`, too, if the agent records.
+            The action [B, A] to execute, in [-1, 1]; the belief given `image`;
+            where the next search starts; a `PlanRecord`, if the agent records.
         """
         model = self._model
         x = model.see(image, noise.image)
@@ -177,7 +187,11 @@ class MPCAgent:
         state = tf.nest.map_structure(lambda x: x[:, 0], post)
         objective = self.predicted_return(state, noise.latent)
         plan = cross_entropy_method(
-            objective, noise.plan, elites=self._elites, record=self._record
+            objective,
+            noise.plan,
+            elites=self._elites,
+            start=start,
+            record=self._record,
         )
         record = []
         if self._record:
@@ -188,8 +202,14 @@ class MPCAgent:
             same = tf.repeat(plan[:, None], self._candidates, 1)
             returns = objective(same, tf.constant(self._iterations))
             record = [PlanRecord(tf.reduce_mean(returns, 1), search)]
+        if start is not None:
+            # Deviates from planet: optional; its searches know nothing of
+            # each other. Few candidates and iterations go further from what
+            # the last ones found. Nothing is known of the new last step;
+            # effect on return: none when off.
+            start = tf.pad(plan[:, 1:], [[0, 0], [0, 1], [0, 0]])
         action = plan[:, 0] + action_noise * noise.explore
-        return tf.clip_by_value(action, -1.0, 1.0), state, *record
+        return tf.clip_by_value(action, -1.0, 1.0), state, start, *record
 
     def predicted_return(self, state: Any, latent: tf.Tensor | None):
         """The planner's objective: sum of mean rewards over the horizon.

@@ -26,13 +26,14 @@ def cross_entropy_method(
     noise: tf.Tensor,
     *,
     elites: int,
+    start: tf.Tensor | None = None,
     record: bool = False,
 ) -> tf.Tensor | tuple[tf.Tensor, Search]:
     """Finds action sequences with a high objective (original `planning.py`).
 
     Starts from Normal(0, 1) for every action, and refits mean and standard
-    deviation to the best candidates of each iteration. Nothing is carried over
-    from earlier plans. A pure function: the same noise gives the same plan.
+    deviation to the best candidates of each iteration. A pure function: the
+    same noise gives the same plan.
 
     Args:
         objective: Maps actions [B, N, H, A] in [-1, 1] and the iteration (a
@@ -41,11 +42,12 @@ def cross_entropy_method(
         noise: Standard normal draws [I, B, N, H, A], all dimensions static;
             they set the number of iterations and of candidates.
         elites: The best candidates that the belief is refitted to, 1 to N.
+        start: Mean of the first belief [B, H, A], instead of zeros.
         record: Also return how the search went; leaves the plan as it is.
 
     Returns:
-        The mean [B, H, A] of the final belief over actions, in [-1, 1]; zeros
-        without iterations, as in the original. With `record` a `Search`, too.
+        The mean [B, H, A] of the final belief over actions, in [-1, 1]; the
+        first one's without iterations, as in the original. With `record` a `Search`, too.
     """
     iterations, B, _, H, A = noise.shape
 
@@ -74,7 +76,8 @@ def cross_entropy_method(
             ]
         return i + 1, mean, std, *history
 
-    belief = (tf.constant(0), tf.zeros([B, H, A]), tf.ones([B, H, A]))
+    mean = tf.zeros([B, H, A]) if start is None else start
+    belief = (tf.constant(0), mean, tf.ones([B, H, A]))
     history = ()
     if record:
         history = (
