@@ -32,13 +32,13 @@ if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
     from planet_tf.agent import Agent
     from planet_tf.evaluation_report import Played
 
-_PLANNER = (
+_SEARCH = (
     "planner_horizon",
     "planner_amount",
     "planner_topk",
     "planner_iterations",
-    "planner_warm_start",
 )
+_PLANNER = (*_SEARCH, "planner_warm_start")
 
 
 def seeds(seed: int, task: str, count: int) -> list[int]:
@@ -224,9 +224,10 @@ def define_flags() -> None:
         None,
         "Folder for the results; by default <logdir>/evaluation/<checkpoint>.",
     )
-    for name in _PLANNER[:-1]:
-        flags.DEFINE_integer(name, None, "By default as in training.")
-    flags.DEFINE_bool("planner_warm_start", None, "By default as in training.")
+    as_trained = "By default as in training."
+    for name in _SEARCH:
+        flags.DEFINE_integer(name, None, as_trained)
+    flags.DEFINE_boolean("planner_warm_start", None, as_trained)
 
 
 if __name__ == "__main__":

@@ -48,12 +48,14 @@ def test_command(folder, tmp_path):
             "--envs=2",
             "--checkpoint=3",
             "--planner_horizon=4",
+            "--planner_warm_start",
             f"--outdir={out}",
         )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == f"Files: {out}"
     found = json.loads((out / "evaluation.json").read_text())
     assert (found["checkpoint"], found["planner_horizon"]) == (3, 4)
+    assert found["planner_warm_start"] is True
     task = found["tasks"]["cup_catch"]
     returns = [episode["return"] for episode in task["episodes"]]
     assert len(returns) == len({e["seed"] for e in task["episodes"]}) == 2
