@@ -73,7 +73,8 @@ def validate(config: "Config") -> None:
     )
     _require(
         config.train_collects or not config.collect_while_training,
-        "--collect_while_training: has no effect without --train_collects",
+        "--collect_while_training: has no effect without --train_collects; "
+        "--nocollect_while_training switches it off",
     )
     _validate_model(config)
     for split in ("train", "test"):
