@@ -73,7 +73,8 @@ def agent(p: Parity) -> None:
     def call(i: int, state: Any, action: tf.Tensor) -> tuple:
         noise = PolicyNoise(None, post[i], plan[i], latent[i], explore[i])
         scale = tf.constant(float(p.settings["exploration"]))
-        return decide(images[i], state, action, scale, noise)
+        # Searches of the original know nothing of the last plan.
+        return decide(images[i], state, action, None, scale, noise)[:2]
 
     start = model.dynamics.initial(1), tf.zeros(explore.shape[1:])
     first, state = call(0, *start)
