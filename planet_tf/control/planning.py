@@ -47,7 +47,7 @@ def cross_entropy_method(
 
     Returns:
         The mean [B, H, A] of the final belief over actions, in [-1, 1]; the
-        first one's without iterations, as in the original. With `record` a
+        first one's without iterations (the original's zeros). With `record` a
         `Search`, too.
     """
     iterations, B, _, H, A = noise.shape
