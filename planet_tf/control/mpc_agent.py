@@ -219,25 +219,27 @@ class MPCAgent:
         """
         model = self._model
 
-        def rewards_of(actions, noise, state) -> tf.Tensor:
+        shared = tf.nest.map_structure(lambda x: x[None], state)
+
+        def rewards_of(actions, noise) -> tf.Tensor:
             return model.dynamics.imagine(
                 actions,
                 noise,
-                state,
+                shared,
                 lambda state: model.reward(model.dynamics.features(state)),
             )
 
+        def rows_inside(x: tf.Tensor) -> tf.Tensor:
+            """[B, N, H, .] to [N, H, B, .], which moves nothing if B is 1."""
+            return tf.transpose(x, [1, 2, 0, 3])
+
         def objective(actions: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
-            B, N, H, A = actions.shape
-            # Deviates from planet: rows repeat in the order in which [B, N]
-            # flattens; the original tiles, which mixes up environments when
-            # there are several (no effect on one).
-            ahead = tf.nest.map_structure(lambda x: tf.repeat(x, N, 0), state)
-            actions = tf.reshape(actions, [B * N, H, A])
-            noise = None
-            if latent is not None:
-                noise = tf.reshape(latent[i], [B * N, H, -1])
-            rewards = in_branches(rewards_of, actions, noise, ahead)
-            return tf.reshape(tf.reduce_sum(rewards, 1), [B, N])
+            # Deviates from planet: candidates of an environment start from
+            # its own state; the original's get mixed up when there are several
+            # environments (no effect on one). The state is not copied, so that
+            # its products in the first step are computed once.
+            noise = None if latent is None else rows_inside(latent[i])
+            rewards = in_branches(rewards_of, rows_inside(actions), noise)
+            return tf.transpose(tf.reduce_sum(rewards, 1))
 
         return objective

@@ -14,6 +14,9 @@ A cell offers
 `action[:, t]` is the action that led to `embed[:, t]`. States are NamedTuples
 with at least `mean`, `std` and `stoch`; noise is standard normal and shaped
 like `stoch`, or None to use means instead of samples (original `mean_only`).
+
+`imagine` also takes N action sequences for each of B states: action [N, T, B,
+A], noise [N, T, B, S] and a state of [1, B, .], to states of [N, T, B, .].
 """
 
 import functools
@@ -31,6 +34,10 @@ from planet_tf.networks.basic import (
 )
 
 tfd = tfp.distributions
+
+# The longest open loop that becomes T copies of a step: a planning horizon, not
+# the predictions of an evaluation.
+UNROLL = 20
 
 _tensordot = functools.partial(tf.tensordot, axes=1)
 
@@ -74,7 +81,10 @@ class GRU(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        """One step: x [B, I] and state [B, U] to the new state [B, U]."""
+        """One step: x [..., I] and state [..., U] to the new state [..., U].
+
+        Products of a state that several rows of x share are computed once.
+        """
         _, step = self.split()
         return step(x, state)
 
@@ -99,10 +109,7 @@ class GRU(tf.keras.layers.Layer):
         from_x = [kernel[stop:inputs] for kernel in kernels]
         from_state = [kernel[inputs:] for kernel in kernels]
 
-        matmul, tensordot = (
-            functools.partial(in_precision, self._precision, function)
-            for function in (tf.matmul, _tensordot)
-        )
+        tensordot = functools.partial(in_precision, self._precision, _tensordot)
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
@@ -112,12 +119,12 @@ class GRU(tf.keras.layers.Layer):
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = (
-                matmul(x, kernel) + share
+                tensordot(x, kernel) + share
                 for kernel, share in zip(from_x, shares or biases, strict=True)
             )
-            reset = tf.sigmoid(reset + matmul(state, from_state[0]))
-            update = tf.sigmoid(update + matmul(state, from_state[1]))
-            candidate += matmul(reset * state, from_state[2])
+            reset = tf.sigmoid(reset + tensordot(state, from_state[0]))
+            update = tf.sigmoid(update + tensordot(state, from_state[1]))
+            candidate += tensordot(reset * state, from_state[2])
             candidate = tf.tanh(candidate)
             return candidate + update * (state - candidate)
 
@@ -199,7 +206,7 @@ def scan_time(
     step: Callable[[Any, Any], Any],
     inputs: Any,
     initial: Any,
-    unroll: bool = False,
+    unroll: int = 1,
     read: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Applies `state = step(state, input)` along T.
@@ -208,16 +215,16 @@ def scan_time(
         step: Takes and returns structures of [B, ...].
         inputs: Structure of [B, T, ...].
         initial: State before the first step.
-        unroll: Build T copies of the step instead of a loop: faster to run and
-            slower to trace; for short horizons.
+        unroll: Up to this T, build T copies of the step instead of a loop:
+            faster to run and slower to trace.
         read: What to keep of each state. Applied step by step if unrolled, so
             that a state is read while it is in the processor's cache.
 
     Returns:
         What was read of all T states, [B, T, ...].
     """
-    if unroll:
-        length = tf.nest.flatten(inputs)[0].shape[1]
+    first = tf.nest.flatten(inputs)[0]
+    if (length := first.shape[1]) <= unroll:
         states, state = [], initial
         for t in range(length):
             state = step(
@@ -225,8 +232,16 @@ def scan_time(
             )
             states.append(read(state))
         return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
+    initial = spread(initial, first.shape[0])
     states = tf.scan(step, tf.nest.map_structure(_swap, inputs), initial)
     return read(tf.nest.map_structure(_swap, states))
+
+
+def spread(state: Any, rows: int) -> Any:
+    """A state that rows may share, [1, ...], for each of them: [rows, ...]."""
+    return tf.nest.map_structure(
+        lambda x: tf.broadcast_to(x, [rows, *x.shape[1:]]), state
+    )
 
 
 def _swap(x: tf.Tensor) -> tf.Tensor:

@@ -119,7 +119,7 @@ class DRNN(tf.keras.layers.Layer):
         state = self.initial(B) if state is None else state
         prior_noise, post_noise = noise
         step, inputs = self._prepare(embed, action, post_noise)
-        post = cell.scan_time(step, inputs, state, unroll=T == 1)
+        post = cell.scan_time(step, inputs, state)
 
         # The prior feeds nothing back in closed loop: all steps at once.
         step, inputs = self._prepare(None, action, prior_noise)
@@ -141,8 +141,8 @@ class DRNN(tf.keras.layers.Layer):
     ) -> Any:
         """Predicts without observations; see `RSSM.imagine`."""
         step, inputs = self._prepare(None, action, noise)
-        unroll = action.shape[1] < 20
-        return cell.scan_time(step, inputs, state, unroll, read)
+        state = cell.spread(state, action.shape[0])
+        return cell.scan_time(step, inputs, state, cell.UNROLL, read)
 
     def _prepare(
         self,
@@ -193,6 +193,6 @@ class DRNN(tf.keras.layers.Layer):
 
 
 def _join(*inputs: tuple[bool, tf.Tensor]) -> tf.Tensor:
-    """The tensors that are wired in, concatenated; [B, 0] if none is."""
-    none = inputs[0][1][:, :0]
+    """The tensors that are wired in, concatenated; [..., 0] if none is."""
+    none = inputs[0][1][..., :0]
     return tf.concat([none, *(x for wired, x in inputs if wired)], -1)

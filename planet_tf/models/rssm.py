@@ -117,7 +117,7 @@ class RSSM(tf.keras.layers.Layer):
         inputs = (action_parts, embed_parts)
         if post_noise is not None:
             inputs += (post_noise,)
-        post = cell.scan_time(step, inputs, state, unroll=embed.shape[1] == 1)
+        post = cell.scan_time(step, inputs, state)
 
         # The prior feeds nothing back in closed loop: all steps at once.
         if self._future_rnn:
@@ -138,28 +138,28 @@ class RSSM(tf.keras.layers.Layer):
         """Predicts without observations: priors [B, T, .] under actions.
 
         Args:
-            action: [B, T, A].
+            action: [B, T, A], or as in `cell.py`, which goes for all of these.
             noise: [B, T, S], or None for means.
             state: Where the prediction starts, [B, .].
             read: What to keep of the predicted states, e.g. a reward.
         """
         _, gru = self.gru.split()
+        from_stoch, from_action = cell.split(self.inputs[0], self.stoch_size)
         inputs = (action,) if noise is None else (action, noise)
 
         def step(previous: State, inputs: tuple) -> State:
             action, *eps = inputs
-            # Joining the small inputs is cheaper than adding wide shares.
-            x = self._input(
-                self.inputs[0](tf.concat([previous.stoch, action], -1))
-            )
-            deter = gru(x, previous.deter)
+            if previous.stoch.shape[0] == action.shape[0]:
+                # Joining the small inputs is cheaper than adding wide shares.
+                x = self.inputs[0](tf.concat([previous.stoch, action], -1))
+            else:
+                x = from_stoch(previous.stoch) + from_action(action)
+            deter = gru(x := self._input(x), previous.deter)
             return self._prior(
                 deter if self._future_rnn else x, deter, eps[0] if eps else None
             )
 
-        # Planning horizons are short enough to unroll; evaluation's are not.
-        unroll = action.shape[1] < 20
-        return cell.scan_time(step, inputs, state, unroll, read)
+        return cell.scan_time(step, inputs, state, cell.UNROLL, read)
 
     def _input(self, projected: tf.Tensor) -> tf.Tensor:
         """Activation of the first input layer, then the others."""

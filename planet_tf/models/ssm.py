@@ -92,9 +92,7 @@ class SSM(tf.keras.layers.Layer):
         inputs = (from_action(action), from_embed(embed))
         if post_noise is not None:
             inputs += (post_noise,)
-        prior, post = cell.scan_time(
-            step, inputs, (state, state), unroll=embed.shape[1] == 1
-        )
+        prior, post = cell.scan_time(step, inputs, (state, state))
         stoch = cell.sample(prior.mean, prior.std, prior_noise)
         return prior._replace(stoch=stoch), post
 
@@ -122,5 +120,4 @@ class SSM(tf.keras.layers.Layer):
                 mean, std, cell.sample(mean, std, eps[0] if eps else None)
             )
 
-        unroll = action.shape[1] < 20
-        return cell.scan_time(step, inputs, state, unroll, read)
+        return cell.scan_time(step, inputs, state, cell.UNROLL, read)
