@@ -85,13 +85,30 @@ def test_step_by_step(make):
 
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
 def test_long_predictions_equal_short(make):
-    """Horizons below 20 are unrolled; a loop must give the same."""
-    model = make()
-    action, noise = _normal(B, 20, A), _normal(B, 20, S, seed=1)
+    """Up to a planner's horizon steps are unrolled; a loop gives the same."""
+    model, length = make(), cell.UNROLL + 1
+    action, noise = _normal(B, length, A), _normal(B, length, S, seed=1)
     start = model.initial(B)
     loop = model.imagine(action, noise, start)
-    unrolled = model.imagine(action[:, :19], noise[:, :19], start)
-    _assert_close([x[:, :19] for x in loop], unrolled)
+    unrolled = model.imagine(action[:, :-1], noise[:, :-1], start)
+    _assert_close([x[:, :-1] for x in loop], unrolled)
+
+
+@pytest.mark.parametrize("length", [3, cell.UNROLL + 1])
+@pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
+def test_candidates_share_a_state(make, length):
+    """As if each had a copy of the state that it starts from."""
+    model, N = make(), 5
+    action, noise = _normal(N, length, B, A), _normal(N, length, B, S, seed=1)
+    embed, past, (_, eps) = _inputs()
+    _, post = model.observe(embed, past, (None, eps))
+    start = tf.nest.map_structure(lambda x: x[:, -1], post)
+    shared = tf.nest.map_structure(lambda x: x[None], start)
+    states = model.imagine(action, noise, shared)
+    for n in range(N):
+        rows = [tf.transpose(x[n], [1, 0, 2]) for x in (action, noise)]
+        alone = model.imagine(*rows, start)
+        _assert_close([tf.transpose(x[n], [1, 0, 2]) for x in states], alone)
 
 
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)

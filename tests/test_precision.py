@@ -116,7 +116,7 @@ def test_loss_and_gradients_are_close(model):
     """A few percent, as bfloat16 has three digits.
 
     Small gradients are sums that nearly cancel: 0.926 for the encoder's first
-    kernel on a processor with AVX512-BF16, where that of all is 0.9999998.
+    kernel on a processor with AVX512-BF16, above 0.999 for all together.
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
