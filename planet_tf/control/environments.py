@@ -155,6 +155,7 @@ class DeepMindControl:
             },
         )
         self._decisions_left = 0
+        self._view = None
 
     def reset(self, seed: int) -> Observation:
         """Starts the episode that belongs to `seed`.
@@ -209,8 +210,12 @@ class DeepMindControl:
 
     def render(self) -> np.ndarray:
         """The world as it is now, uint8 [H, W, 3]."""
-        image = self._env.physics.render(*self._size, camera_id=self._camera)
-        return np.array(image, np.uint8)
+        if self._view is None:
+            from dm_control.mujoco import Camera
+
+            # `physics.render` would make one for every frame.
+            self._view = Camera(self._env.physics, *self._size, self._camera)
+        return np.array(self._view.render(), np.uint8)
 
     def close(self) -> None:
         """Releases the graphics context."""
