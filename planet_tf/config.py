@@ -266,6 +266,17 @@ class Config:
         "Correlation of neighbouring actions in seed episodes.",
         ">= 0, < 1",
     )
+    test_seed_episodes: int | None = param(
+        None,
+        "Random episodes to test on, per task; none: num_seed_episodes.",
+        ">= 1",
+    )
+
+    def seed_episodes(self, split: str) -> int:
+        """Random episodes per task in "train" or "test"."""
+        if split == "test" and self.test_seed_episodes is not None:
+            return self.test_seed_episodes
+        return self.num_seed_episodes
 
     def collector(self, collect: Collect, split: str = "test") -> Collect:
         """The same with the run's parameters for all that it leaves open.

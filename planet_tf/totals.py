@@ -41,10 +41,13 @@ def collected(config: Config) -> dict[str, int]:
 def episodes(config: Config) -> tuple[int, int]:
     """Episodes to train on and to test on at the end, seed episodes too."""
     clock = schedule(config)
-    seeds = config.num_seed_episodes * len(config.tasks)
+    train, test = (
+        config.seed_episodes(split) * len(config.tasks)
+        for split in ("train", "test")
+    )
     tests = clock.total_updates // clock.epoch_updates
     each = sum(it.batch_size for it in config.collectors("test").values())
     return (
-        seeds + sum(collected(config).values()),
-        seeds + tests * each * len(config.tasks),
+        train + sum(collected(config).values()),
+        test + tests * each * len(config.tasks),
     )

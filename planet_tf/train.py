@@ -70,7 +70,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
-        devices.prepare()
+        devices.prepare(graphs=1 + config.collect_while_training)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
@@ -167,7 +167,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         random = RandomActions(action_dim, config.seed_action_correlation)
         for split, source in collectors.items():
-            for task in source.missing(config.num_seed_episodes):
+            for task in source.missing(config.seed_episodes(split)):
                 played = source.play_task(task, random, progress.played, 1)
                 source.record()
                 progress.write(console.seed_line(split, task, played))

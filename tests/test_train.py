@@ -93,6 +93,7 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
     """
     logdir = tmp_path / "run"
     flags = ["--config=debug", "--max_steps=80", "--deterministic"]
+    flags += ["--num_seed_episodes=2", "--test_seed_episodes=1"]
     reference = _start(*flags, f"--logdir={tmp_path / 'reference'}")
     flags.append(f"--logdir={logdir}")
     number = random.choice([signal.SIGINT, signal.SIGTERM])
@@ -109,7 +110,12 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
     # Nothing was lost or skipped, and nothing was counted twice.
     assert before <= _episodes(logdir)
     points = _points(logdir)
-    shorter = dataclasses.replace(config.PRESETS["debug"], max_steps=80)
+    shorter = dataclasses.replace(
+        config.PRESETS["debug"],
+        max_steps=80,
+        num_seed_episodes=2,
+        test_seed_episodes=1,
+    )
     total = totals.schedule(shorter).total_updates
     output = reference.communicate(timeout=900)[0]
     assert reference.returncode == 0, output
@@ -118,7 +124,12 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
         split = "test" if point["updates"] % 2 == 0 else "train"
         assert f"{split}/score" in point
     last = points[-1]
-    assert last["episodes"] == len(list(logdir.glob("train_episodes/*.npz")))
+    played = [
+        len(list(logdir.glob(f"{split}_episodes/*.npz")))
+        for split in ("train", "test")
+    ]
+    assert last["episodes"] == played[0]
+    assert tuple(played) == totals.episodes(shorter) and played[0] > played[1]
     assert last["agent_steps"] == 20 * last["episodes"]
     assert last["env_steps"] == 50 * last["agent_steps"]
 

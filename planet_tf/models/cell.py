@@ -223,8 +223,8 @@ def scan_time(
     Returns:
         What was read of all T states, [B, T, ...].
     """
-    first = tf.nest.flatten(inputs)[0]
-    if (length := first.shape[1]) <= unroll:
+    rows, length = tf.nest.flatten(inputs)[0].shape[:2]
+    if length <= unroll:
         states, state = [], initial
         for t in range(length):
             state = step(
@@ -232,7 +232,7 @@ def scan_time(
             )
             states.append(read(state))
         return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
-    initial = spread(initial, first.shape[0])
+    initial = spread(initial, rows)
     states = tf.scan(step, tf.nest.map_structure(_swap, inputs), initial)
     return read(tf.nest.map_structure(_swap, states))
 

@@ -154,7 +154,8 @@ class RSSM(tf.keras.layers.Layer):
                 x = self.inputs[0](tf.concat([previous.stoch, action], -1))
             else:
                 x = from_stoch(previous.stoch) + from_action(action)
-            deter = gru(x := self._input(x), previous.deter)
+            x = self._input(x)
+            deter = gru(x, previous.deter)
             return self._prior(
                 deter if self._future_rnn else x, deter, eps[0] if eps else None
             )
