@@ -230,12 +230,6 @@ class Config:
         False,
         "Show in TensorBoard how weights, data and entropies are distributed.",
     )
-    dull_chunk_redraws: int = param(
-        0,
-        "How often at most a chunk in which no reward differs from another "
-        "is drawn anew.",
-        ">= 0, <= 100",
-    )
     replay_storage: str = param(
         "memory",
         "Where recorded frames wait for training; disk takes little memory.",

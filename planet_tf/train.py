@@ -116,11 +116,10 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 workers,
                 on_disk=config.replay_storage == "disk",
                 rows=row_shapes(*sizes[1:], keys),
-                redraws=redraws,
             )
-            for split, end, redraws in (
-                ("train", first.train_episodes, config.dull_chunk_redraws),
-                ("test", first.test_episodes, 0),
+            for split, end in (
+                ("train", first.train_episodes),
+                ("test", first.test_episodes),
             )
         )
         unusable = replay.skipped + test_replay.skipped

@@ -41,11 +41,8 @@ def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
     """
     folder = expanded(logdir)
     replay, heldout = (
-        Replay(folder / f"{split}_episodes", read_only=True, redraws=redraws)
-        for split, redraws in (
-            ("train", config.dull_chunk_redraws),
-            ("test", 0),
-        )
+        Replay(folder / f"{split}_episodes", read_only=True)
+        for split in ("train", "test")
     )
     length = max(min(TEST_LENGTH, heldout.longest(None)), 1)
     sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]

@@ -330,26 +330,6 @@ def test_batch_depends_on_seed_and_update_alone(tmp_path):
     assert draw(0, 5) != whole
 
 
-def test_dull_chunks_are_drawn_anew(tmp_path):
-    """With k redraws a dull chunk stays one with its share to the k+1st."""
-    episode = make_episode(40)
-    episode["reward"] = np.zeros(40, np.float32)
-    episode["reward"][20:] = 4  # Of 37 places, 3 see the reward change.
-    Replay(tmp_path).add(episode, "cup_catch")
-    for redraws in (0, 1, 3):
-        replay = Replay(tmp_path, read_only=True, redraws=redraws)
-        (batch,) = replay.batches(0, 1, 4000, 4, seed=0)
-        dull = np.ptp(batch["reward"], axis=1) == 0
-        assert dull.mean() == pytest.approx(
-            (34 / 37) ** (redraws + 1), abs=0.02
-        )
-        assert len(set(batch["action"][dull][:, 0, 0])) == 34
-        # The names of its chunks are those of the batch.
-        assert replay.chunks(0, 4000, 4, seed=0).count("[17:21]") == sum(
-            batch["action"][:, 0, 0] == episode["action"][17, 0]
-        )
-
-
 def test_impossible_batches_fail_at_once(tmp_path):
     """The original waits forever for episodes that nobody collects."""
     replay = Replay(tmp_path / "empty")
@@ -367,14 +347,14 @@ def test_impossible_batches_fail_at_once(tmp_path):
 def test_errors_of_the_thread_surface(tmp_path, monkeypatch):
     """A thread that dies silently would leave training waiting."""
     replay = filled(tmp_path, 6)
-    real = replay_module._generator
+    real = replay_module._sample
 
-    def fail_third(seed, update):
-        if update == 2:
+    def fail_third(episodes, rng, *args):
+        if rng.bit_generator.seed_seq.entropy == [0, 2]:
             raise MemoryError("third batch")
-        return real(seed, update)
+        return real(episodes, rng, *args)
 
-    monkeypatch.setattr(replay_module, "_generator", fail_third)
+    monkeypatch.setattr(replay_module, "_sample", fail_third)
     batches = replay.batches(0, 9, 2, 4, seed=0)
     next(batches), next(batches)
     with pytest.raises(MemoryError, match="third"):
@@ -400,9 +380,9 @@ def test_thread_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
     """An unbounded queue would fill the memory."""
     replay = filled(tmp_path, 6)
     drawn = []
-    real = replay_module._cut
+    real = replay_module._sample
     monkeypatch.setattr(
-        replay_module, "_cut", lambda *a: drawn.append(0) or real(*a)
+        replay_module, "_sample", lambda *a: drawn.append(0) or real(*a)
     )
     batches = replay.batches(0, 100, 2, 4, seed=0)
     next(batches)

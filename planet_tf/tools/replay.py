@@ -61,8 +61,6 @@ class Replay:
             the same. Not with `read_only`.
         rows: Shapes of the rows, see `row_shapes`. None: `KEYS` have those of
             the first episode, which may be the one that does not belong here.
-        redraws: How often at most a chunk is drawn anew because all of its
-            rewards are the same.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -77,12 +75,10 @@ class Replay:
         read_only: bool = False,
         on_disk: bool = False,
         rows: Shapes | None = None,
-        redraws: int = 0,
     ):
         self._directory = pathlib.Path(directory).expanduser()
         self._on_disk = on_disk
         self._rows = rows
-        self._redraws = redraws
         if not read_only:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
@@ -198,7 +194,7 @@ class Replay:
         """Draws chunks of episodes, with replacement.
 
         Every place at which a chunk fits within one episode is equally likely,
-        the last (rows L-T to L-1 of L) included, but for `redraws`.
+        the last (rows L-T to L-1 of L) included.
 
         Args:
             rng: Decides which.
@@ -213,8 +209,7 @@ class Replay:
             ValueError: No episode is that long, or one lacks a key.
         """
         self._require(self._episodes, length, keys)
-        which, offsets = self._choose(self._episodes, rng, batch, length)
-        return _cut(self._episodes, which, offsets, length, keys)
+        return _sample(self._episodes, rng, batch, length, keys)
 
     def batches(
         self,
@@ -253,8 +248,7 @@ class Replay:
 
         def draw(update: int) -> Batch:
             rng = _generator(seed, update)
-            which, offsets = self._choose(episodes, rng, batch, length)
-            return _cut(episodes, which, offsets, length, keys)
+            return _sample(episodes, rng, batch, length, keys)
 
         return _ahead(draw, range(first, first + count))
 
@@ -268,44 +262,13 @@ class Replay:
 
         Right as long as no episode was added since; arguments as in `batches`.
         """
-        which, offsets = self._choose(
+        which, offsets = _choose(
             self._episodes, _generator(seed, update), batch, length
         )
         return ", ".join(
             f"{self._numbers[i]:06d}[{start}:{start + length}]"
             for i, start in zip(which, offsets, strict=True)
         )
-
-    def _choose(
-        self,
-        episodes: list[Episode],
-        rng: np.random.Generator,
-        batch: int,
-        length: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Which episode each chunk comes from, and its first row there."""
-        # Deviates from planet: the original picks an episode, then an offset in
-        # it. The paper draws chunks uniformly from the data, as here; where all
-        # episodes are equally long, as in each of its tasks, both are the same.
-        places = [max(0, _rows(e) - length + 1) for e in episodes]
-        ends = np.cumsum(places)
-
-        def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
-            picks = rng.integers(ends[-1], size=count)
-            which = np.searchsorted(ends, picks, side="right")
-            return which, picks - (ends - places)[which]
-
-        which, offsets = draw(batch)
-        for _ in range(self._redraws):
-            # Deviates from planet: optional; a ball that hangs or is held for
-            # 200 decisions says the same in each of them, and what comes
-            # between is rare; effect on return: in WORKSPACE_NOTES.md.
-            dull = [
-                np.ptp(episodes[i]["reward"][start : start + length]) == 0
-                for i, start in zip(which, offsets, strict=True)
-            ]
-            which[dull], offsets[dull] = draw(sum(dull))
-        return which, offsets
 
     def _hold(self, index: int, episode: Episode, task: str) -> None:
         if self._rows is None:
@@ -441,15 +404,29 @@ def _generator(seed: int, update: int) -> np.random.Generator:
     return np.random.default_rng([seed, update])
 
 
-def _cut(
+def _choose(
+    episodes: list[Episode], rng: np.random.Generator, batch: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which episode each chunk comes from, and its first row there."""
+    # Deviates from planet: the original picks an episode, then an offset in
+    # it. The paper draws chunks uniformly from the data, as here; where all
+    # episodes are equally long, as in each of its tasks, both are the same.
+    places = [max(0, len(e["reward"]) - length + 1) for e in episodes]
+    ends = np.cumsum(places)
+    picks = rng.integers(ends[-1], size=batch)
+    which = np.searchsorted(ends, picks, side="right")
+    return which, picks - (ends - places)[which]
+
+
+def _sample(
     episodes: list[Episode],
-    which: np.ndarray,
-    offsets: np.ndarray,
+    rng: np.random.Generator,
+    batch: int,
     length: int,
     keys: Sequence[str],
 ) -> Batch:
-    """The chunks as arrays, see `Replay.sample`."""
-    batch = len(which)
+    """See `Replay.sample`."""
+    which, offsets = _choose(episodes, rng, batch, length)
     result = {}
     for key in keys:
         like = episodes[0][key]
