@@ -13,7 +13,7 @@ FLAGS = """
     --config=debug --deterministic --seed=3 --task=cup_catch --batch_shape=2,3
     --action_repeat=200 --num_seed_episodes=2 --train_steps=10 --test_steps=2
     --collect_every=8 --max_steps=36 --conv_depth=1 --planner_horizon=1
-    --planner_amount=3 --planner_iterations=1 --dull_chunk_redraws=1
+    --planner_amount=3 --planner_iterations=1
 """.split()
 KILLED, TERMINATED = -9, 143
 
