@@ -147,7 +147,7 @@ def test_biases_gradient_does_not_saturate():
     bias = tf.Variable([0.0, 0.0])
     with tf.GradientTape() as tape:
         y = tf.reduce_sum(tf.cast(conv_ha._bias_add(x, bias), tf.float32))
-    np.testing.assert_allclose(tape.gradient(y, bias), [5e4, 5e4], rtol=1e-3)
+    np.testing.assert_allclose(tape.gradient(y, bias), [5e4, 5e4], rtol=4e-3)
 
 
 def test_plan_is_close():

@@ -151,10 +151,20 @@ def _float32_gradient_bias_add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """TensorFlow's own sums the bias's gradient in the type of x."""
 
     def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        axes = list(range(dy.shape.rank - 1))
-        return dy, tf.reduce_sum(tf.cast(dy, tf.float32), axes)
+        return dy, _sum_of_rows(dy)
 
     return tf.nn.bias_add(x, tf.cast(bias, x.dtype)), gradient
+
+
+def _sum_of_rows(x: tf.Tensor) -> tf.Tensor:
+    """The sum [C] of [..., C], in float32 also where x is not."""
+    x = tf.reshape(x, [-1, x.shape[-1]])
+    if x.dtype == tf.float32:
+        return tf.reduce_sum(x, 0)
+    # Products add up in float32. A sum would first write all of x in float32,
+    # which takes four times as long.
+    ones = tf.ones([1, tf.shape(x)[0]], x.dtype)
+    return tf.cast(tf.reshape(tf.matmul(ones, x), [-1]), tf.float32)
 
 
 def _deconv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
@@ -206,6 +216,6 @@ def _subpixel_deconv(
             strides=[1, 2, 2, 1],
             padding="VALID",
         )
-        return dx, dkernel, tf.reduce_sum(tf.cast(dy, bias.dtype), [0, 1, 2])
+        return dx, dkernel, _sum_of_rows(dy)
 
     return y, gradient
