@@ -70,7 +70,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         from planet_tf.training.guards import SkippedUpdates, memory_for
         from planet_tf.training.learner import Learner
 
-        devices.prepare(graphs=1 + config.collect_while_training)
+        devices.prepare()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)

@@ -15,7 +15,7 @@ _MOST = 8  # Every branch is traced and takes memory.
 _branches = 1
 
 
-def prepare(branches: bool = True, graphs: int = 1) -> None:
+def prepare(branches: bool = True) -> None:
     """Sets TensorFlow up for the GPU or the cores here.
 
     A process calls this before it computes anything; otherwise threads stay as
@@ -23,7 +23,6 @@ def prepare(branches: bool = True, graphs: int = 1) -> None:
 
     Args:
         branches: Whether to have more than one.
-        graphs: How many run side by side and share the cores.
     """
     global _branches
     gpus = tf.config.list_physical_devices("GPU")
@@ -32,11 +31,10 @@ def prepare(branches: bool = True, graphs: int = 1) -> None:
     cores = len(os.sched_getaffinity(0))
     if gpus or cores == 1 or not branches:
         return
-    count = min(max(cores // graphs, 1), _MOST)
-    threads = min(count * graphs, cores)
+    count = min(cores, _MOST)
     try:
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-        tf.config.threading.set_intra_op_parallelism_threads(cores // threads)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+        tf.config.threading.set_intra_op_parallelism_threads(cores // count)
     except RuntimeError:  # Something was computed; its threads stay.
         return
     _branches = count
