@@ -67,7 +67,7 @@ class RSSM(rssm.RSSM):
             stoch = cell.sample(mean, std, inputs.get("post"))
             return prior, rssm.State(mean, std, stoch, prior.deter)
 
-        return cell.scan_time(step, inputs, (state, state))
+        return cell.scan_time(step, inputs, (state, state), unroll=0)
 
     def imagine(
         self,
@@ -82,7 +82,7 @@ class RSSM(rssm.RSSM):
             return self._step(previous, inputs["action"], inputs.get("noise"))
 
         inputs = _given(action=action, noise=noise)
-        return cell.scan_time(step, inputs, state, read=read)
+        return cell.scan_time(step, inputs, state, unroll=0, read=read)
 
     def _step(
         self, previous: rssm.State, action: tf.Tensor, noise: tf.Tensor | None
@@ -93,10 +93,12 @@ class RSSM(rssm.RSSM):
         return self._prior(deter if self._future_rnn else x, deter, noise)
 
     def _gru(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        gates = tf.concat([x, state], -1) @ self.gru.w_ru + self.gru.b_ru
+        # `@` would make a product of each candidate's row.
+        matmul = tf.keras.ops.matmul
+        gates = matmul(tf.concat([x, state], -1), self.gru.w_ru) + self.gru.b_ru
         reset, update = tf.split(tf.sigmoid(gates), 2, -1)
         joined = tf.concat([x, reset * state], -1)
-        candidate = tf.tanh(joined @ self.gru.w_c + self.gru.b_c)
+        candidate = tf.tanh(matmul(joined, self.gru.w_c) + self.gru.b_c)
         return update * state + (1 - update) * candidate
 
 

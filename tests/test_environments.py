@@ -199,8 +199,7 @@ class FakeSuite:
             global_=types.SimpleNamespace(), quality=types.SimpleNamespace()
         )
         self.physics = types.SimpleNamespace(
-            model=types.SimpleNamespace(vis=visual, ncam=2),
-            render=lambda h, w, camera_id: np.zeros([h, w, 3], np.uint8),
+            model=types.SimpleNamespace(vis=visual, ncam=2)
         )
 
     def load(self, domain, task):
@@ -229,6 +228,16 @@ class FakeSuite:
         )
 
 
+class FakeCamera:
+    """Sees black."""
+
+    def __init__(self, physics, height, width, camera_id):
+        self.image = np.zeros([height, width, 3], np.uint8)
+
+    def render(self):
+        return self.image
+
+
 def test_camera_that_is_not_there_is_refused(fake):
     """Before a run's folder holds its number."""
     fake(1)
@@ -243,7 +252,8 @@ def fake(monkeypatch):
     def make(action_repeat=4, **kwargs):
         suite = FakeSuite(**kwargs)
         monkeypatch.setenv("MUJOCO_GL", "egl")
-        module = types.SimpleNamespace(suite=suite)
+        mujoco = types.SimpleNamespace(Camera=FakeCamera)
+        module = types.SimpleNamespace(suite=suite, mujoco=mujoco)
         monkeypatch.setitem(sys.modules, "dm_control", module)
         world = DeepMindControl(Task("domain", "task", action_repeat))
         world.reset(0)

@@ -115,8 +115,9 @@ def test_updates_learn(learner):
 def test_loss_and_gradients_are_close(model):
     """A few percent, as bfloat16 has three digits.
 
-    Small gradients are sums that nearly cancel: 0.926 for the encoder's first
-    kernel on a processor with AVX512-BF16, above 0.999 for all together.
+    Small gradients are sums that nearly cancel: on a processor with AVX512-BF16
+    the cosine is 0.926 for the encoder's first kernel (rssm) and 0.939 for
+    a hidden layer of 32 units (ssm), above 0.999 for all together.
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
@@ -138,7 +139,7 @@ def test_loss_and_gradients_are_close(model):
         world.trainable_variables, low, gradients, strict=True
     ):
         _, cosine = distance([a], [b])
-        assert cosine > 0.8, (variable.path, cosine)
+        assert cosine > 0.9, (variable.path, cosine)
 
 
 def test_biases_gradient_does_not_saturate():

@@ -22,7 +22,8 @@ def _returns(name: str, seed: int) -> tuple[float, float]:
         for _ in range(task.action_repeat):
             time_step = env.step(action)
             theirs += time_step.reward
-        _, reward, done = world.step(action)
+        observation, reward, done = world.step(action)
+        assert not observation["image"].any()  # Searching must not draw.
         ours += reward
         t += 1
     assert time_step.last()

@@ -211,10 +211,12 @@ class DeepMindControl:
     def render(self) -> np.ndarray:
         """The world as it is now, uint8 [H, W, 3]."""
         if self._view is None:
-            from dm_control.mujoco import Camera
+            from dm_control import mujoco
 
             # `physics.render` would make one for every frame.
-            self._view = Camera(self._env.physics, *self._size, self._camera)
+            self._view = mujoco.Camera(
+                self._env.physics, *self._size, self._camera
+            )
         return np.array(self._view.render(), np.uint8)
 
     def close(self) -> None:

@@ -96,7 +96,7 @@ class GRU(tf.keras.layers.Layer):
         Returns:
             `project(x)`, from [..., stop - start] to shares of reset gate,
             update gate and candidate, each [..., U]; and `step(x, state,
-            *shares)`, the rest of `call` for the other inputs x [B, I - stop].
+            *shares)`, the rest of `call` for other inputs x [..., I - stop].
             Without shares, only the biases are added.
         """
         U = self.b_c.shape[0]
@@ -214,7 +214,8 @@ def scan_time(
     Args:
         step: Takes and returns structures of [B, ...].
         inputs: Structure of [B, T, ...].
-        initial: State before the first step.
+        initial: State before the first step, which all rows may share
+            ([1, ...]); unrolled, the first step gets it as it is.
         unroll: Up to this T, build T copies of the step instead of a loop:
             faster to run and slower to trace.
         read: What to keep of each state. Applied step by step if unrolled, so

@@ -141,6 +141,7 @@ class DRNN(tf.keras.layers.Layer):
     ) -> Any:
         """Predicts without observations; see `RSSM.imagine`."""
         step, inputs = self._prepare(None, action, noise)
+        # Here, as `_join` does not broadcast.
         state = cell.spread(state, action.shape[0])
         return cell.scan_time(step, inputs, state, cell.UNROLL, read)
 

@@ -157,7 +157,7 @@ def _float32_gradient_bias_add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_of_rows(x: tf.Tensor) -> tf.Tensor:
-    """The sum [C] of [..., C], in float32 also where x is not."""
+    """The sum [C] of [..., C]: added up in float32, rounded to x's type."""
     x = tf.reshape(x, [-1, x.shape[-1]])
     if x.dtype == tf.float32:
         return tf.reduce_sum(x, 0)

@@ -66,15 +66,15 @@ class Probe(DeepMindControl):
                 physics.named.model.geom_pos["target", :2] = place
         return self._observe(self._env.task.get_observation(physics))
 
-    def _observe(self, arrays: Any) -> Observation:
-        physics = self._env.physics
+    def render(self) -> np.ndarray:
+        """The image, uint8 [64, 64, 3]."""
         if self.draw:
-            observation = super()._observe(arrays)
-        else:
-            physics.render = lambda *_, **__: np.zeros([64, 64, 3], np.uint8)
-            observation = super()._observe(arrays)
-            del physics.render
-        return {**observation, "physics_state": physics.get_state()}
+            return super().render()
+        return np.zeros([64, 64, 3], np.uint8)
+
+    def _observe(self, arrays: Any) -> Observation:
+        observation = super()._observe(arrays)
+        return {**observation, "physics_state": self._env.physics.get_state()}
 
 
 def formula_action(t: int, size: int) -> np.ndarray:
