@@ -115,9 +115,8 @@ def test_updates_learn(learner):
 def test_loss_and_gradients_are_close(model):
     """A few percent, as bfloat16 has three digits.
 
-    Small gradients are sums that nearly cancel: on a processor with AVX512-BF16
-    the cosine is 0.83 to 0.93 for the encoder's first kernel, by the order
-    of sums, and above 0.999 for all together.
+    Those with less than a hundredth of the norm are sums that nearly cancel: on
+    a processor with AVX512-BF16, 0.83 to 0.97 in encoder and hidden layers.
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
@@ -134,12 +133,14 @@ def test_loss_and_gradients_are_close(model):
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=0.02, atol=0.01)
     error, cosine = distance(low, gradients)
+    norm = tf.linalg.global_norm(gradients)
     assert 1e-5 < error < 0.03 and cosine > 0.999, (error, cosine)
     for variable, a, b in zip(
         world.trainable_variables, low, gradients, strict=True
     ):
         _, cosine = distance([a], [b])
-        assert cosine > 0.7, (variable.path, cosine)
+        least = 0.98 if tf.norm(b) > 0.01 * norm else 0.7
+        assert cosine > least, (variable.path, cosine)
 
 
 def test_biases_gradient_does_not_saturate():
