@@ -1,5 +1,7 @@
 """From a Config to the parts of an agent; for the entry points alone."""
 
+import math
+
 from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
 from planet_tf.control.environments import Spec
@@ -10,6 +12,7 @@ from planet_tf.models.ssm import SSM
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+from planet_tf.training.learner import Learner
 
 
 def check_worlds(config: Config, specs: dict[str, Spec]) -> None:
@@ -107,6 +110,17 @@ def world_model(
         overshooting_scale=config.overshooting_scale,
         overshooting_distance=config.overshooting_distance,
         overshooting_stop=config.os_stop_posterior_grad,
+    )
+
+
+def learner(config: Config, model: WorldModel) -> Learner:
+    """What trains it, fresh as well."""
+    return Learner(
+        model,
+        config.main_learning_rate,
+        config.main_gradient_clipping,
+        # An update is as many step units as its batch has chunks.
+        math.ceil(config.latent_noise_ramp / config.batch_shape[0]),
     )
 
 

@@ -221,6 +221,12 @@ class Config:
         "not pull a posterior to its prior.",
         ">= 0",
     )
+    latent_noise_ramp: int = param(
+        0,
+        "Step units of training over which the noise of posterior samples "
+        "grows from none; 0: full from the start.",
+        ">= 0",
+    )
     deterministic: bool = param(
         False,
         "The same run bit by bit on the same machine, however often it is "
@@ -353,6 +359,7 @@ PRESETS = {
         divergence_scale=0.1,
         free_nats=1.0,
         prior_divergence_scale=1.0,
+        latent_noise_ramp=8000,
         collect_while_training=True,
         render_quality="fast",
         seed_action_correlation=0.8,

@@ -68,7 +68,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         from planet_tf.tools.summaries import Logger
         from planet_tf.training.checkpoint import Checkpoint, Position, Saver
         from planet_tf.training.guards import SkippedUpdates, memory_for
-        from planet_tf.training.learner import Learner
 
         devices.prepare()
     if config.deterministic:
@@ -91,9 +90,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         acting = None
         with memory_for("the model", "model_size", "num_units", "conv_depth"):
             model = build.world_model(*sizes)
-            learner = Learner(
-                model, config.main_learning_rate, config.main_gradient_clipping
-            )
+            learner = build.learner(config, model)
             if config.collect_while_training:
                 acting = build.world_model(*sizes)
         keys = (*KEYS, *model.diagnostics)

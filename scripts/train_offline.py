@@ -55,14 +55,11 @@ def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
         from planet_tf import build
         from planet_tf.tools import devices
         from planet_tf.training.evaluation import holdout
-        from planet_tf.training.learner import Learner
 
         devices.prepare()
     tf.keras.utils.set_random_seed(config.seed)
     model = build.world_model(config, first["action"].shape[-1])
-    learner = Learner(
-        model, config.main_learning_rate, config.main_gradient_clipping
-    )
+    learner = build.learner(config, model)
     if model.background is not None:
         model.background.assign(replay.mean_image(config.image_bits))
     learner.trace(first)

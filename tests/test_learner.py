@@ -65,6 +65,23 @@ def test_loss_is_the_weighted_sum():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
+def test_noise_of_posterior_samples_grows_from_none():
+    """Linearly with the updates done; the prior's is left alone."""
+    model, _ = _learner()
+    learner = Learner(model, noise_ramp=4)
+    full = model.draw_noise(tf.constant([0, 1]), 2, 6)
+    seen = []
+    learner.step = lambda batch, noise: seen.append(noise)
+    tf.config.run_functions_eagerly(True)
+    for done in (0, 1, 4, 9):
+        learner.optimizer.iterations.assign(done)
+        learner.update(_batch(), tf.constant([0, 1]))
+    tf.config.run_functions_eagerly(False)
+    for noise, share in zip(seen, (0, 0.25, 1, 1), strict=True):
+        np.testing.assert_allclose(noise.post, share * full.post)
+        np.testing.assert_array_equal(noise.prior, full.prior)
+
+
 def test_update_without_finite_gradient_is_skipped():
     """One broken batch must not destroy the weights or Adam's moments."""
     model, learner = _learner()

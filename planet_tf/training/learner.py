@@ -15,6 +15,8 @@ class Learner:
         model: What to train.
         learning_rate: Of Adam.
         clip: Largest global norm of the gradient.
+        noise_ramp: Updates over which the noise of posterior samples grows
+            from none.
     """
 
     def __init__(
@@ -22,9 +24,11 @@ class Learner:
         model: WorldModel,
         learning_rate: float = 1e-3,
         clip: float = 1000.0,
+        noise_ramp: int = 0,
     ):
         self._model = model
         self._clip = clip
+        self._noise_ramp = noise_ramp
         # Keras adds epsilon to the uncorrected root of the second moment, as
         # TF1 did; at this size, the other convention learns differently.
         self.optimizer = tf.keras.optimizers.Adam(learning_rate, epsilon=1e-4)
@@ -48,6 +52,14 @@ class Learner:
         """
         B, T = batch["image"].shape[:2]
         noise = self._model.draw_noise(seed, B, T)
+        if self._noise_ramp and noise.post is not None:
+            # Deviates from planet: optional; what new weights make of an image
+            # is a hundredth of the noise of a sample, so that heads learn to
+            # ignore both, and the encoder's units die; effect on return: none
+            # when off.
+            done = tf.cast(self.optimizer.iterations, tf.float32)
+            share = tf.minimum(done / self._noise_ramp, 1.0)
+            noise = noise._replace(post=share * noise.post)
         return self.step(batch, noise)
 
     def trace(self, batch: Mapping[str, np.ndarray]) -> None:
