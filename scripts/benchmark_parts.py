@@ -256,7 +256,6 @@ def _graphs(
         from planet_tf import build
         from planet_tf.control.planning import cross_entropy_method
         from planet_tf.tools import devices
-        from planet_tf.training.learner import Learner
         from scripts import plain as plain_graph
 
         devices.prepare(branches=not plain)
@@ -271,7 +270,7 @@ def _graphs(
     result = {}
     if "update" in names:
         B, T = config.batch_shape
-        learner = Learner(model)
+        learner = build.learner(config, model)
         chunks = [_episode(rng, T, spec) for _ in range(B)]
         batch = {
             key: tf.constant(np.stack([chunk[key] for chunk in chunks]))

@@ -70,16 +70,16 @@ def test_noise_of_posterior_samples_grows_from_none():
     model, _ = _learner()
     learner = Learner(model, noise_ramp=4)
     full = model.draw_noise(tf.constant([0, 1]), 2, 6)
-    seen = []
-    learner.step = lambda batch, noise: seen.append(noise)
-    tf.config.run_functions_eagerly(True)
-    for done in (0, 1, 4, 9):
+    for done, share in ((0, 0), (1, 0.25), (4, 1), (9, 1)):
         learner.optimizer.iterations.assign(done)
-        learner.update(_batch(), tf.constant([0, 1]))
-    tf.config.run_functions_eagerly(False)
-    for noise, share in zip(seen, (0, 0.25, 1, 1), strict=True):
+        noise = learner._ramped(full)
         np.testing.assert_allclose(noise.post, share * full.post)
         np.testing.assert_array_equal(noise.prior, full.prior)
+    still = full._replace(post=tf.zeros_like(full.post))
+    expected, _ = model.loss(_batch(), still)
+    learner.optimizer.iterations.assign(0)
+    first = learner.update(_batch(), tf.constant([0, 1]))
+    np.testing.assert_allclose(first["loss"], expected, rtol=1e-6)
 
 
 def test_update_without_finite_gradient_is_skipped():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.models.world_model import Metrics, WorldModel
+from planet_tf.models.world_model import Metrics, Noise, WorldModel
 
 
 class Learner:
@@ -16,7 +16,7 @@ class Learner:
         learning_rate: Of Adam.
         clip: Largest global norm of the gradient.
         noise_ramp: Updates over which the noise of posterior samples grows
-            from none.
+            from none; 0: full from the start.
     """
 
     def __init__(
@@ -52,15 +52,19 @@ class Learner:
         """
         B, T = batch["image"].shape[:2]
         noise = self._model.draw_noise(seed, B, T)
-        if self._noise_ramp and noise.post is not None:
-            # Deviates from planet: optional; what new weights make of an image
-            # is a hundredth of the noise of a sample, so that heads learn to
-            # ignore both, and the encoder's units die; effect on return: none
-            # when off.
-            done = tf.cast(self.optimizer.iterations, tf.float32)
-            share = tf.minimum(done / self._noise_ramp, 1.0)
-            noise = noise._replace(post=share * noise.post)
-        return self.step(batch, noise)
+        return self.step(batch, self._ramped(noise))
+
+    def _ramped(self, noise: Noise) -> Noise:
+        """With the share of the posterior's noise that is due by now."""
+        if not self._noise_ramp or noise.post is None:
+            return noise
+        # Deviates from planet: optional; how much new weights tell images
+        # apart is a hundredth of the noise of a sample, so that heads learn to
+        # ignore both, and the encoder's units die; effect on return: none when
+        # off.
+        done = tf.cast(self.optimizer.iterations, tf.float32)
+        share = tf.minimum(done / self._noise_ramp, 1.0)
+        return noise._replace(post=share * noise.post)
 
     def trace(self, batch: Mapping[str, np.ndarray]) -> None:
         """Makes the graph of `update` for such batches; no gradient step."""
