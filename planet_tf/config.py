@@ -359,7 +359,6 @@ PRESETS = {
         divergence_scale=0.1,
         free_nats=1.0,
         prior_divergence_scale=1.0,
-        latent_noise_ramp=8000,
         collect_while_training=True,
         render_quality="fast",
         seed_action_correlation=0.8,
