@@ -114,7 +114,12 @@ def world_model(
 
 
 def learner(config: Config, model: WorldModel) -> Learner:
-    """What trains it, fresh as well."""
+    """What trains a world model, with a fresh optimizer.
+
+    Args:
+        config: The run's.
+        model: As from `world_model`.
+    """
     return Learner(
         model,
         config.main_learning_rate,

@@ -58,10 +58,9 @@ class Learner:
         """With the share of the posterior's noise that is due by now."""
         if not self._noise_ramp or noise.post is None:
             return noise
-        # Deviates from planet: optional; how much new weights tell images
-        # apart is a hundredth of the noise of a sample, so that heads learn to
-        # ignore both, and the encoder's units die; effect on return: none when
-        # off.
+        # Deviates from planet: optional; what an image changes in the mean that
+        # new weights make of it is a hundredth of a sample's noise, and some
+        # small models never got beyond that; effect on return: none when off.
         done = tf.cast(self.optimizer.iterations, tf.float32)
         share = tf.minimum(done / self._noise_ramp, 1.0)
         return noise._replace(post=share * noise.post)
