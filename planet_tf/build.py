@@ -1,7 +1,5 @@
 """From a Config to the parts of an agent; for the entry points alone."""
 
-import math
-
 from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
 from planet_tf.control.environments import Spec
@@ -56,7 +54,8 @@ def world_model(
         ConfigError: `state_diagnostics` without anything to predict, or
             `gradient_heads` that there are not.
     """
-    encoder = Encoder(config.conv_depth, config.precision)
+    conv = (config.conv_depth, config.precision, config.conv_activation)
+    encoder = Encoder(*conv, config.normalize_embed)
     dynamics = _dynamics(config, action_dim, encoder.embed_size, rssm)
     size = dynamics.feature_size
 
@@ -93,7 +92,7 @@ def world_model(
     return WorldModel(
         dynamics,
         encoder,
-        decoder(size, config.conv_depth, config.precision),
+        decoder(size, *conv),
         head("reward", ()),
         diagnostics=diagnostics,
         gradient_heads=config.gradient_heads,
@@ -121,11 +120,7 @@ def learner(config: Config, model: WorldModel) -> Learner:
         model: As from `world_model`.
     """
     return Learner(
-        model,
-        config.main_learning_rate,
-        config.main_gradient_clipping,
-        # An update is as many step units as its batch has chunks.
-        math.ceil(config.latent_noise_ramp / config.batch_shape[0]),
+        model, config.main_learning_rate, config.main_gradient_clipping
     )
 
 

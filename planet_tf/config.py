@@ -205,6 +205,15 @@ class Config:
         "Filters of the first convolution; all others scale with it.",
         ">= 1",
     )
+    conv_activation: str = param(
+        "relu",
+        "Activation of encoder and decoder.",
+        "relu | elu | tanh | swish | softplus | none",
+    )
+    normalize_embed: bool = param(
+        False,
+        "Embeddings of images have mean 0 and variance 1 over their units.",
+    )
     center_images: bool = param(
         False,
         "Encoder and decoder see differences to the mean image of the seed "
@@ -219,12 +228,6 @@ class Config:
         0.0,
         "Weight of a second KL(post || prior), without free nats, that does "
         "not pull a posterior to its prior.",
-        ">= 0",
-    )
-    latent_noise_ramp: int = param(
-        0,
-        "Step units of training over which the noise of posterior samples "
-        "grows from none; 0: full from the start.",
         ">= 0",
     )
     deterministic: bool = param(
@@ -354,6 +357,8 @@ PRESETS = {
         planner_iterations=3,
         planner_warm_start=True,
         conv_depth=8,
+        conv_activation="elu",
+        normalize_embed=True,
         center_images=True,
         image_loss_every=5,
         divergence_scale=0.1,

@@ -33,7 +33,7 @@ class Decoder(conv_ha.Decoder):
         x = tf.reshape(x, [-1, 1, 1, x.shape[-1]])
         for i, kernel in enumerate(self.kernels):
             if i:
-                x = tf.nn.relu(x)
+                x = self._act(x)
             x = tf.keras.ops.conv_transpose(x, kernel, strides=2)
             x = tf.nn.bias_add(x, self.biases[i])
         return tf.reshape(x, [*features.shape[:-1], *conv_ha.IMAGE_SHAPE])

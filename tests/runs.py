@@ -41,7 +41,8 @@ FOUR_UPDATES = dataclasses.replace(
     center_images=True,
     image_loss_every=2,
     prior_divergence_scale=1.0,
-    latent_noise_ramp=8,
+    conv_activation="elu",
+    normalize_embed=True,
     deterministic=True,
 )
 

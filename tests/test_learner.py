@@ -65,23 +65,6 @@ def test_loss_is_the_weighted_sum():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
-def test_noise_of_posterior_samples_grows_from_none():
-    """Linearly with the updates done; the prior's is left alone."""
-    model, _ = _learner()
-    learner = Learner(model, noise_ramp=4)
-    full = model.draw_noise(tf.constant([0, 1]), 2, 6)
-    for done, share in ((0, 0), (1, 0.25), (4, 1), (9, 1)):
-        learner.optimizer.iterations.assign(done)
-        noise = learner._ramped(full)
-        np.testing.assert_allclose(noise.post, share * full.post)
-        np.testing.assert_array_equal(noise.prior, full.prior)
-    still = full._replace(post=tf.zeros_like(full.post))
-    expected, _ = model.loss(_batch(), still)
-    learner.optimizer.iterations.assign(0)
-    first = learner.update(_batch(), tf.constant([0, 1]))
-    np.testing.assert_allclose(first["loss"], expected, rtol=1e-6)
-
-
 def test_update_without_finite_gradient_is_skipped():
     """One broken batch must not destroy the weights or Adam's moments."""
     model, learner = _learner()

@@ -49,9 +49,17 @@ def _numpy_deconv(x, kernel):
     return out
 
 
-def test_decoder_is_its_formula():
+def _elu(x):
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+@pytest.mark.parametrize(
+    ("activation", "twin"),
+    [("relu", lambda x: np.maximum(x, 0)), ("elu", _elu)],
+)
+def test_decoder_is_its_formula(activation, twin):
     """The fast forms of first and last layer must not change the function."""
-    decoder = conv_ha.Decoder(5, 2)
+    decoder = conv_ha.Decoder(5, 2, activation=activation)
     rng = np.random.default_rng(0)
     for bias in decoder.biases:
         bias.assign(rng.normal(size=bias.shape))
@@ -62,8 +70,34 @@ def test_decoder_is_its_formula():
         zip(decoder.kernels, decoder.biases, strict=True)
     ):
         x = _numpy_deconv(x, kernel.numpy()) + bias.numpy()
-        x = x if i == 3 else np.maximum(x, 0)
+        x = x if i == 3 else twin(x)
     np.testing.assert_allclose(decoder(features), x, rtol=1e-4, atol=1e-4)
+
+
+def test_normalized_embeddings_do_not_vanish():
+    """A few pixels that differ from the background move them as much as all."""
+    encoder = build.world_model(
+        config.Config(
+            conv_depth=2, conv_activation="elu", normalize_embed=True
+        ),
+        1,
+    ).encoder
+    rng = np.random.default_rng(0)
+    for conv in encoder.convs:
+        conv.bias.assign(rng.normal(size=conv.bias.shape))
+    image = rng.uniform(-0.5, 0.5, [3, 64, 64, 3]).astype(np.float32)
+    x = image
+    for conv in encoder.convs:
+        x = _elu(conv(x).numpy())
+    x = x.reshape([3, -1])
+    x -= x.mean(1, keepdims=True)
+    x /= np.sqrt(x.var(1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(encoder(image), x, rtol=1e-4, atol=1e-4)
+    for conv in encoder.convs:
+        conv.bias.assign(tf.zeros_like(conv.bias))
+    few = np.zeros_like(image)
+    few[:, 20:24, 20:24] = 0.1
+    assert np.abs(encoder(few)).mean() > 0.5
 
 
 def test_subpixel_gradient_is_the_plain_one():

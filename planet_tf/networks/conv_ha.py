@@ -10,7 +10,7 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import Dense, in_precision
+from planet_tf.networks.basic import ACTIVATIONS, Dense, in_precision
 
 tfd = tfp.distributions
 
@@ -18,27 +18,33 @@ IMAGE_SHAPE = (64, 64, 3)
 
 
 class Encoder(tf.keras.layers.Layer):
-    """Images [..., 64, 64, 3] to embeddings [..., 32 * depth], always ReLU.
+    """Images [..., 64, 64, 3] to embeddings [..., 32 * depth].
 
     Args:
         depth: Filters of the first convolution.
         precision: What convolutions are computed in, see `basic.py`.
+        activation: Of each convolution, a key of `ACTIVATIONS`.
+        normalize: Embeddings have mean 0 and variance 1 (Ba et al., 2016).
     """
 
     def __init__(
         self,
         depth: int = 32,
         precision: str = "float32",
+        activation: str = "relu",
+        normalize: bool = False,
         name: str = "encoder",
     ):
         super().__init__(name=name)
         self._precision = precision
+        self._act = ACTIVATIONS[activation]
+        self._normalize = normalize
         self.embed_size = 32 * depth
         self.convs = []
         channels, size = IMAGE_SHAPE[-1], IMAGE_SHAPE[0]
         for i, filters in enumerate([depth, 2 * depth, 4 * depth, 8 * depth]):
             conv = tf.keras.layers.Conv2D(
-                filters, 4, strides=2, activation="relu", name=f"conv_{i}"
+                filters, 4, strides=2, name=f"conv_{i}"
             )
             conv.build([None, size, size, channels])
             channels, size = filters, (size - 4) // 2 + 1
@@ -53,22 +59,30 @@ class Encoder(tf.keras.layers.Layer):
             # What `conv(x)` computes in float32.
             kernel = tf.cast(conv.kernel, self._precision)
             x = tf.nn.conv2d(x, kernel, conv.strides, "VALID")
-            x = conv.activation(_bias_add(x, conv.bias))
+            x = self._act(_bias_add(x, conv.bias))
         x = tf.cast(x, tf.float32)
         # Row-major height, width, channel: the original's flattening.
-        return tf.reshape(x, [*leading, self.embed_size])
+        x = tf.reshape(x, [*leading, self.embed_size])
+        if not self._normalize:
+            return x
+        # Deviates from planet: optional; what an image changes in the mean of
+        # new weights' posterior is a hundredth of a sample's noise, and small
+        # models may never get beyond that; effect on return: none when off.
+        mean, variance = tf.nn.moments(x, -1, keepdims=True)
+        return (x - mean) * tf.math.rsqrt(variance + 1e-6)
 
 
 class Decoder(tf.keras.layers.Layer):
     """Features [..., F] to the mean of an image [..., 64, 64, 3].
 
     A linear layer, then four transposed convolutions with kernels 5, 5, 6, 6;
-    ReLU on the first three.
+    the activation on the first three.
 
     Args:
         inputs: Feature size F.
         depth: The encoder's `depth`.
         precision: The encoder's.
+        activation: The encoder's.
     """
 
     def __init__(
@@ -76,10 +90,12 @@ class Decoder(tf.keras.layers.Layer):
         inputs: int,
         depth: int = 32,
         precision: str = "float32",
+        activation: str = "relu",
         name: str = "head_image",
     ):
         super().__init__(name=name)
         self._precision = precision
+        self._act = ACTIVATIONS[activation]
         self.dense = Dense(inputs, 32 * depth, precision, "dense")
         self.kernels, self.biases = [], []
         channels = 32 * depth
@@ -118,13 +134,13 @@ class Decoder(tf.keras.layers.Layer):
             tf.reshape(kernel, [-1, kernel.shape[-1]]),
         )
         x = tf.reshape(x, [-1, 5, 5, kernel.shape[2]])
-        x = tf.nn.relu(x + self.biases[0])
+        x = self._act(x + self.biases[0])
         # From here on, most of the work of an update.
         x, *kernels = (
             tf.cast(y, self._precision) for y in (x, *self.kernels[1:])
         )
-        x = tf.nn.relu(_deconv(x, kernels[0], self.biases[1]))
-        x = tf.nn.relu(_deconv(x, kernels[1], self.biases[2]))
+        x = self._act(_deconv(x, kernels[0], self.biases[1]))
+        x = self._act(_deconv(x, kernels[1], self.biases[2]))
         # A custom gradient takes tensors: it would not reach variables.
         x = _subpixel_deconv(
             x, kernels[2], tf.convert_to_tensor(self.biases[3])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.models.world_model import Metrics, Noise, WorldModel
+from planet_tf.models.world_model import Metrics, WorldModel
 
 
 class Learner:
@@ -15,8 +15,6 @@ class Learner:
         model: What to train.
         learning_rate: Of Adam.
         clip: Largest global norm of the gradient.
-        noise_ramp: Updates over which the noise of posterior samples grows
-            from none; 0: full from the start.
     """
 
     def __init__(
@@ -24,11 +22,9 @@ class Learner:
         model: WorldModel,
         learning_rate: float = 1e-3,
         clip: float = 1000.0,
-        noise_ramp: int = 0,
     ):
         self._model = model
         self._clip = clip
-        self._noise_ramp = noise_ramp
         # Keras adds epsilon to the uncorrected root of the second moment, as
         # TF1 did; at this size, the other convention learns differently.
         self.optimizer = tf.keras.optimizers.Adam(learning_rate, epsilon=1e-4)
@@ -52,18 +48,7 @@ class Learner:
         """
         B, T = batch["image"].shape[:2]
         noise = self._model.draw_noise(seed, B, T)
-        return self.step(batch, self._ramped(noise))
-
-    def _ramped(self, noise: Noise) -> Noise:
-        """With the share of the posterior's noise that is due by now."""
-        if not self._noise_ramp or noise.post is None:
-            return noise
-        # Deviates from planet: optional; what an image changes in the mean that
-        # new weights make of it is a hundredth of a sample's noise, and some
-        # small models never got beyond that; effect on return: none when off.
-        done = tf.cast(self.optimizer.iterations, tf.float32)
-        share = tf.minimum(done / self._noise_ramp, 1.0)
-        return noise._replace(post=share * noise.post)
+        return self.step(batch, noise)
 
     def trace(self, batch: Mapping[str, np.ndarray]) -> None:
         """Makes the graph of `update` for such batches; no gradient step."""
