@@ -26,6 +26,8 @@ from planet_tf.tools.files import atomic_write
 from planet_tf.tools.parameters import param
 from planet_tf.validation import validate
 
+_ACTIVATIONS = "relu | elu | tanh | swish | softplus | none"
+
 
 class ConfigError(ValueError):
     """A value that cannot work, found out in the worlds that it is for."""
@@ -63,7 +65,7 @@ class Config:
     activation: str = param(
         "relu",
         "Activation of reward head and dynamics, except in drnn.",
-        "relu | elu | tanh | swish | softplus | none",
+        _ACTIVATIONS,
     )
     num_layers: int = param(3, "Hidden layers of the reward head.", ">= 1")
     num_units: int = param(
@@ -208,7 +210,7 @@ class Config:
     conv_activation: str = param(
         "relu",
         "Activation of encoder and decoder.",
-        "relu | elu | tanh | swish | softplus | none",
+        _ACTIVATIONS,
     )
     normalize_embed: bool = param(
         False,

@@ -24,7 +24,9 @@ class Encoder(tf.keras.layers.Layer):
         depth: Filters of the first convolution.
         precision: What convolutions are computed in, see `basic.py`.
         activation: Of each convolution, a key of `ACTIVATIONS`.
-        normalize: Embeddings have mean 0 and variance 1 (Ba et al., 2016).
+        normalize: The units of each embedding have mean 0 and variance 1:
+            layer normalisation (Ba et al., 2016, equation 3) without its
+            learned gain and bias.
     """
 
     def __init__(
