@@ -74,6 +74,16 @@ def test_decoder_is_its_formula(activation, twin):
     np.testing.assert_allclose(decoder(features), x, rtol=1e-4, atol=1e-4)
 
 
+def test_activation_reaches_the_decoder():
+    """With ReLU and no biases, twice the features are twice the image."""
+    features = np.random.default_rng(0).normal(size=[2, 230]).astype("f4")
+    for activation, linear in (("relu", True), ("elu", False)):
+        values = config.Config(conv_depth=2, conv_activation=activation)
+        decode = build.world_model(values, 1).image
+        once, twice = decode(features), decode(2 * features)
+        assert np.allclose(2 * once, twice, rtol=1e-3, atol=1e-5) == linear
+
+
 def test_normalized_embeddings_do_not_vanish():
     """A few pixels that differ from the background move them as much as all."""
     encoder = build.world_model(
