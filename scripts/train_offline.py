@@ -11,6 +11,7 @@ not read, and nothing is written. A line says
     seconds, updates  of processor time in updates so far, and their number
     ms                for each
     image, reward     held-out log-probabilities in nats, higher is better
+    next image        the same of an image that is predicted one step ahead
     kl                KL(post || prior) on the same
     reward error      mean absolute error of the reward, open loop, over the
                       planner's horizon after 5 images
@@ -29,7 +30,16 @@ from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.worlds import TEST_LENGTH
 
-_COLUMNS = ("seconds", "updates", "ms", "image", "reward", "kl", "reward error")
+_COLUMNS = (
+    "seconds",
+    "updates",
+    "ms",
+    "image",
+    "next image",
+    "reward",
+    "kl",
+    "reward error",
+)
 _BATCH, _BATCHES = 16, 4  # Of held-out sequences.
 
 
@@ -81,6 +91,7 @@ def compare(config: Config, logdir: str, seconds: float, every: float) -> None:
                 f"{updates:,}",
                 f"{1000 * spent / updates:.0f}",
                 f"{found.metrics['test/image']:,.2f}",
+                f"{found.metrics['closed_loop/prior_image_log_prob']:,.2f}",
                 f"{found.metrics['test/reward']:.3f}",
                 f"{found.metrics['test/kl']:.2f}",
                 f"{errors[: config.planner_horizon].mean():.3f}",

@@ -85,7 +85,7 @@ def test_activation_reaches_the_decoder():
 
 
 def test_normalized_embeddings_do_not_vanish():
-    """A few pixels that differ from the background move them as much as all."""
+    """Layer norm, with an epsilon too small to hide a faint image."""
     encoder = build.world_model(
         config.Config(
             conv_depth=2, conv_activation="elu", normalize_embed=True
@@ -107,6 +107,7 @@ def test_normalized_embeddings_do_not_vanish():
         conv.bias.assign(tf.zeros_like(conv.bias))
     few = np.zeros_like(image)
     few[:, 20:24, 20:24] = 0.1
+    # Fails with an epsilon of 1e-3.
     assert np.abs(encoder(few)).mean() > 0.5
 
 

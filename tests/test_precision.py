@@ -32,6 +32,11 @@ TINY = config.Config(
     planner_horizon=4,
     free_nats=0.0,  # Trains the prior from the first update on.
 )
+# The convolutions of the presets `default` and `cpu`.
+CONVOLUTIONS = {
+    "relu": {},
+    "elu": {"conv_activation": "elu", "normalize_embed": True},
+}
 SEED = tf.constant([0, 1])
 BFLOAT16 = tf.bfloat16.as_datatype_enum
 
@@ -39,7 +44,7 @@ BFLOAT16 = tf.bfloat16.as_datatype_enum
 MAY_BE_LOW = {
     *("Cast", "Const", "Identity", "IdentityN", "Reshape", "Transpose"),
     *("Fill", "Pad", "Tile", "ReverseV2", "DepthToSpace", "Relu", "ReluGrad"),
-    *("BiasAdd", "ZerosLike", "PreventGradient", "ShapeN"),
+    *("Elu", "EluGrad", "BiasAdd", "ZerosLike", "PreventGradient", "ShapeN"),
     *("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"),
 }
 PRODUCTS = {"MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}
@@ -76,10 +81,10 @@ def distance(a, b):
     return np.linalg.norm(a - b) / norms[1], a @ b / norms[0] / norms[1]
 
 
-@pytest.fixture(scope="module")
-def learner():
+@pytest.fixture(scope="module", params=CONVOLUTIONS)
+def learner(request):
     """Traced once; nothing is run yet."""
-    return Learner(make("bfloat16"))
+    return Learner(make("bfloat16", **CONVOLUTIONS[request.param]))
 
 
 def test_products_alone_are_low(learner):
@@ -111,8 +116,11 @@ def test_updates_learn(learner):
     assert losses[-1] - floor < 0.8 * (losses[0] - floor), losses
 
 
-@pytest.mark.parametrize("model", ["rssm", "ssm", "drnn"])
-def test_loss_and_gradients_are_close(model):
+@pytest.mark.parametrize(
+    "model, convolutions",
+    [("rssm", "relu"), ("ssm", "relu"), ("drnn", "relu"), ("rssm", "elu")],
+)
+def test_loss_and_gradients_are_close(model, convolutions):
     """A few percent, as bfloat16 has three digits.
 
     Those with less than a hundredth of the norm are sums that nearly cancel: on
@@ -120,7 +128,7 @@ def test_loss_and_gradients_are_close(model):
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
-        world = make(precision, model=model)
+        world = make(precision, model=model, **CONVOLUTIONS[convolutions])
         assert {v.dtype for v in world.variables} == {"float32"}
         noise = world.draw_noise(SEED, 2, 3)
         with tf.GradientTape() as tape:

@@ -1,11 +1,13 @@
 """Learning from another run's episodes, as experiments do."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from planet_tf.tools.replay import Replay
+from planet_tf.training import evaluation
 from scripts import train_offline
 from tests import runs
 
@@ -40,6 +42,35 @@ def test_scores_while_it_learns(tmp_path, capsys):
     assert 1 <= len(scores) <= 2 and updates == sorted(set(updates))
     # Without the background, an untrained model is off by hundreds of nats.
     assert float(scores[0][3]) == pytest.approx(-11_292.4, abs=20)
+
+
+def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
+    for split in ("train", "test"):
+        _episodes(tmp_path, split, 21)
+    metrics = {
+        "test/image": 1,
+        "closed_loop/prior_image_log_prob": 2,
+        "test/reward": 3,
+        "test/kl": 4,
+    }
+    horizon = runs.TINY.planner_horizon
+    curve = np.repeat([5.0, 9.0], [horizon, 45 - horizon])
+    found = evaluation.Holdout(
+        metrics, {"open_loop/reward_by_step": curve}, {}, None
+    )
+    monkeypatch.setattr(evaluation, "holdout", lambda *_: found)
+    train_offline.compare(runs.TINY, str(tmp_path), 0.1, 0.1)
+    header, line = capsys.readouterr().out.splitlines()
+    # Two spaces or more, as a name may be two words.
+    names, values = (re.split("  +", x.strip()) for x in (header, line))
+    scores = dict(zip(names, values, strict=True))
+    assert {k: float(v) for k, v in [*scores.items()][3:]} == {
+        "image": 1,
+        "next image": 2,
+        "reward": 3,
+        "kl": 4,
+        "reward error": 5,
+    }
 
 
 def test_missing_episodes_are_named(tmp_path):

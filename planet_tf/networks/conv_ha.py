@@ -39,6 +39,8 @@ class Encoder(tf.keras.layers.Layer):
     ):
         super().__init__(name=name)
         self._precision = precision
+        # Deviates from planet: optional, always ReLU there. Units of small
+        # networks died on two tasks; effect on return: none when "relu".
         self._act = ACTIVATIONS[activation]
         self._normalize = normalize
         self.embed_size = 32 * depth
@@ -54,7 +56,7 @@ class Encoder(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        """Encodes preprocessed images, values in [-0.5, 0.5)."""
+        """Maps [..., 64, 64, 3] of `WorldModel.see` to [..., 32 * depth]."""
         leading = image.shape[:-3]
         x = tf.cast(tf.reshape(image, [-1, *IMAGE_SHAPE]), self._precision)
         for conv in self.convs:
@@ -67,9 +69,10 @@ class Encoder(tf.keras.layers.Layer):
         x = tf.reshape(x, [*leading, self.embed_size])
         if not self._normalize:
             return x
-        # Deviates from planet: optional; what an image changes in the mean of
-        # new weights' posterior is a hundredth of a sample's noise, and small
-        # models may never get beyond that; effect on return: none when off.
+        # Deviates from planet: optional; in a new model an image moves the
+        # posterior's mean by a hundredth of a sample's noise, and small models
+        # may never get beyond that. With centred images and biases of zero,
+        # this gives any difference full size; effect on return: none when off.
         mean, variance = tf.nn.moments(x, -1, keepdims=True)
         return (x - mean) * tf.math.rsqrt(variance + 1e-6)
 
