@@ -74,6 +74,28 @@ def test_decoder_is_its_formula(activation, twin):
     np.testing.assert_allclose(decoder(features), x, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("function", "size", "kernel"),
+    [("_conv", 14, 4), ("_conv", 6, 4), ("_deconv", 5, 5)],
+)
+def test_kernel_gradients_by_windows(monkeypatch, function, size, kernel):
+    """Those of TensorFlow's own convolutions, in another way."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=[3, size, size, 4]), tf.float32)
+    kernel = tf.constant(rng.normal(size=[kernel, kernel, 4, 4]), tf.float32)
+    bias = () if function == "_conv" else (tf.zeros([4]),)
+    found = []
+    for few in (True, False):
+        monkeypatch.setattr(conv_ha, "_few", lambda *_, few=few: few)
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = getattr(conv_ha, function)(x, kernel, *bias)
+            total = tf.reduce_sum(tf.sin(y))
+        found.append([y, *tape.gradient(total, [x, kernel])])
+    for ours, native in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, native, rtol=1e-4, atol=1e-4)
+
+
 def test_activation_reaches_the_decoder():
     """With ReLU and no biases, twice the features are twice the image."""
     features = np.random.default_rng(0).normal(size=[2, 230]).astype("f4")

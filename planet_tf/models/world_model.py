@@ -201,6 +201,7 @@ class WorldModel(tf.keras.layers.Layer):
         # From the last row on to the first: no row is drawn more often.
         return (first + self._image_every * tf.range(count)) % length
 
+    @tf.function(jit_compile=True)  # One pass over the pixels.
     def see(self, image: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
         """What the encoder reads and the image head predicts.
 

@@ -62,8 +62,7 @@ class Encoder(tf.keras.layers.Layer):
         for conv in self.convs:
             # What `conv(x)` computes in float32.
             kernel = tf.cast(conv.kernel, self._precision)
-            x = tf.nn.conv2d(x, kernel, conv.strides, "VALID")
-            x = self._act(_bias_add(x, conv.bias))
+            x = self._act(_bias_add(_conv(x, kernel), conv.bias))
         x = tf.cast(x, tf.float32)
         # Row-major height, width, channel: the original's flattening.
         x = tf.reshape(x, [*leading, self.embed_size])
@@ -152,12 +151,38 @@ class Decoder(tf.keras.layers.Layer):
         )
         return tf.cast(tf.reshape(x, [*leading, *IMAGE_SHAPE]), tf.float32)
 
-    # XLA makes one pass over the pixels where TFP's operations make ten.
-    @tf.function(jit_compile=True)
     def log_prob(self, mean: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
-        """Log-density of whole images under Normal(mean, 1): [...]."""
-        normal = tfd.Independent(tfd.Normal(mean, 1.0), len(IMAGE_SHAPE))
-        return normal.log_prob(image)
+        """Log-density of whole images under Normal(mean, 1): [...].
+
+        An image is data: no gradient reaches it.
+        """
+
+        @tf.custom_gradient
+        def log_prob(mean: tf.Tensor) -> tf.Tensor:
+            return _log_prob(mean, image), functools.partial(
+                _log_prob_gradient, mean, image
+            )
+
+        return log_prob(mean)
+
+
+# XLA makes one pass over the pixels where TFP's operations make ten. The
+# gradient is a function of its own, which computes what it needs once more: an
+# automatic one would have arrays as large as the images kept for it.
+@tf.function(jit_compile=True)
+def _log_prob(mean: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    normal = tfd.Independent(tfd.Normal(mean, 1.0), len(IMAGE_SHAPE))
+    return normal.log_prob(image)
+
+
+@tf.function(jit_compile=True)
+def _log_prob_gradient(
+    mean: tf.Tensor, image: tf.Tensor, upstream: tf.Tensor
+) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(mean)
+        value = _log_prob.python_function(mean, image)
+    return tape.gradient(value, mean, upstream)
 
 
 def _bias_add(x: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
@@ -188,14 +213,74 @@ def _sum_of_rows(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(tf.matmul(ones, x), [-1]), tf.float32)
 
 
+def _conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Valid convolution, stride 2: [B, n, n, in] and [k, k, in, out]."""
+    size = (x.shape[1] - kernel.shape[0]) // 2 + 1
+    if not _few(size, x.dtype):
+        return tf.nn.conv2d(x, kernel, 2, "VALID")
+
+    @tf.custom_gradient
+    def conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 2, "VALID")
+            return dx, _kernel_gradient(x, dy, kernel)
+
+        return tf.nn.conv2d(x, kernel, 2, "VALID"), gradient
+
+    return conv(x, kernel)
+
+
 def _deconv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
     """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k."""
     count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
     size = 2 * (x.shape[1] - 1) + kernel.shape[0]
-    x = tf.nn.conv2d_transpose(
-        x, kernel, [count, size, size, kernel.shape[2]], 2, "VALID"
-    )
+    shape = [count, size, size, kernel.shape[2]]
+
+    @tf.custom_gradient
+    def deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
+            return dx, _kernel_gradient(dy, x, kernel)
+
+        return tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID"), gradient
+
+    if _few(x.shape[1], x.dtype):
+        x = deconv(x, kernel)
+    else:
+        x = tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID")
     return _bias_add(x, bias)
+
+
+def _few(size: int, dtype: tf.DType) -> bool:
+    """Whether `_kernel_gradient` is faster than the native one."""
+    return size <= (2 if dtype == tf.float32 else 6)
+
+
+def _kernel_gradient(
+    x: tf.Tensor, dy: tf.Tensor, kernel: tf.Tensor
+) -> tf.Tensor:
+    """The kernel's gradient of a valid convolution with stride 2.
+
+    A product for each of the n^2 windows that the kernel is laid on. In
+    bfloat16, oneDNN's kernel gradients of small images are slow.
+
+    Args:
+        x: [B, size, size, in], what is convolved.
+        dy: [B, n, n, out], gradient of what comes out.
+        kernel: [k, k, in, out].
+
+    Returns:
+        Of the kernel's shape and type; windows are added up in float32.
+    """
+    k, n = kernel.shape[0], dy.shape[1]
+    products = []
+    for i in range(n):
+        for j in range(n):
+            window = x[:, 2 * i : 2 * i + k, 2 * j : 2 * j + k]
+            window = tf.reshape(window, [-1, k * k * x.shape[3]])
+            product = tf.matmul(window, dy[:, i, j], transpose_a=True)
+            products.append(tf.cast(product, tf.float32))
+    return tf.cast(tf.reshape(tf.add_n(products), kernel.shape), kernel.dtype)
 
 
 @tf.custom_gradient

@@ -46,8 +46,13 @@ def draw_noise(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
     words = tf.random.stateless_uniform(
         [count // 4], seed, None, None, tf.uint32
     )
-    noise = tf.reshape(tf.bitcast(words, tf.uint8), shape)
-    return (tf.cast(noise, tf.float32) + 0.5) / 256
+    return _centers(tf.reshape(tf.bitcast(words, tf.uint8), shape))
+
+
+@tf.function(jit_compile=True)  # One pass.
+def _centers(numbers: tf.Tensor) -> tf.Tensor:
+    """The centers of 256 bins of (0, 1)."""
+    return (tf.cast(numbers, tf.float32) + 0.5) / 256
 
 
 def postprocess(image: tf.Tensor, bits: int = 5) -> tf.Tensor:
