@@ -203,14 +203,14 @@ def _float32_gradient_bias_add(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_of_rows(x: tf.Tensor) -> tf.Tensor:
-    """The sum [C] of [..., C]: added up in float32, rounded to x's type."""
-    x = tf.reshape(x, [-1, x.shape[-1]])
-    if x.dtype == tf.float32:
-        return tf.reduce_sum(x, 0)
-    # Products add up in float32. A sum would first write all of x in float32,
-    # which takes four times as long.
+    """The sum [C] of [B, n, n, C], in float32 but for rounding to x's type."""
+    n, C = x.shape[-2:]
+    # As a product, which adds up in float32 whatever x is, of rows of n * C: a
+    # few channels alone would leave most of a vector unit idle.
+    x = tf.reshape(x, [-1, n * C])
     ones = tf.ones([1, tf.shape(x)[0]], x.dtype)
-    return tf.cast(tf.reshape(tf.matmul(ones, x), [-1]), tf.float32)
+    columns = tf.cast(tf.matmul(ones, x), tf.float32)
+    return tf.reduce_sum(tf.reshape(columns, [n, C]), 0)
 
 
 def _conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
