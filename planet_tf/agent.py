@@ -6,11 +6,11 @@ import pathlib
 import numpy as np
 
 from planet_tf import build, run_folder
-from planet_tf import config as configs
 from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.run_folder import Run
 from planet_tf.training.checkpoint import restore_weights
+from planet_tf.validation import validate
 
 
 class Agent:
@@ -95,7 +95,7 @@ def load(
 
     def make(run: Run) -> Agent:
         config = dataclasses.replace(run.config, **planner)
-        configs.validate(config)
+        validate(config)
         return Agent(run._replace(config=config), record)
 
     return run_folder.use(make, logdir, checkpoint)

@@ -55,7 +55,7 @@ class Collect:
         return Interval(self.after, self.every, self.until)
 
 
-# As `IGNORED` of `planet_tf/config.py`, in a collector.
+# As `IGNORED` of `planet_tf/config_flags.py`, in a collector.
 _IGNORED: dict[str, tuple[str, tuple | None]] = {
     "objective": ("reward is the only one", ("reward",)),
     "prefix": ("it only named the summaries", None),

@@ -1,7 +1,4 @@
-"""Everything a run can change: one frozen dataclass, and flags made from it.
-
-A value comes from, in rising precedence: the preset (`--config`), the YAML
-dictionary in `--params` (the original's way), the flag of its own name.
+"""Everything a run can change: one frozen dataclass, its presets, its file.
 
 The parameters, their names, units and defaults are those of the original's
 `scripts/configs.py`, unless their group says otherwise. *Step units* are the
@@ -10,21 +7,16 @@ original's counter: one update advances it by the batch size, see
 """
 
 import dataclasses
-import logging
 import os
 import pathlib
-import sys
 
 import yaml
-from absl import flags
 
 from planet_tf import __version__
-from planet_tf.collects import Collect, without_ignored
-from planet_tf.control.tasks import get_task
+from planet_tf.collects import Collect
 from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
 from planet_tf.tools.parameters import param
-from planet_tf.validation import validate
 
 _ACTIVATIONS = "relu | elu | tanh | swish | softplus | none"
 
@@ -391,146 +383,6 @@ PRESETS = {
         render_quality="fast",
     ),
 }
-
-# Parameters of the original without a meaning here: why, and which values are
-# accepted without an effect (None: all). Any other would change what happens
-# there, and is refused.
-IGNORED: dict[str, tuple[str, tuple | None]] = {
-    "isolate_envs": ("every world lives in a process of its own", None),
-    "loader": (
-        "batches are drawn uniformly from all episodes",
-        ("recent", "cache", "reload"),
-    ),
-    "loader_every": ("new episodes are used at once", None),
-    "loader_window": ("nothing ever read it", None),
-    "num_chunks": ("every chunk is drawn on its own", (1,)),
-    "bound_action": ("nothing ever read it", None),
-    "network": ("it is the only one", ("conv_ha",)),
-    "planner": ("it is the only one", ("cem",)),
-    "collect_objective": ("it is the only one", ("reward",)),
-    "checkpoint_every": ("checkpoints are written more often here", None),
-}
-
-# Flags of the original's training command: what does their job here.
-_RUN_MANY = (
-    "One command trains one run. For several: python -m scripts.run_many "
-    "--folder=RUNS --num_runs=N -- python -m planet_tf.train "
-    "--seed={number} --logdir={folder}, and other flags."
-)
-REPLACED = {
-    "num_runs": _RUN_MANY,
-    "ping_every": _RUN_MANY,
-    "resume_runs": "The same command continues a run that was stopped; another "
-    "--logdir begins a new one.",
-}
-
-
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines `--config`, `--params`, `--task` and a flag per field."""
-    flags.DEFINE_enum(
-        "config",
-        "default",
-        list(PRESETS),
-        "Preset: the original's values, a run for two CPU cores, or a quick "
-        "check that everything runs.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "params",
-        "{}",
-        "YAML dictionary of parameters; '#' is read as ','.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "task", None, "Short for --tasks with one task.", flag_values=values
-    )
-    for field in _FIELDS.values():
-        help = field.metadata["help"]
-        if field.metadata["valid"]:
-            help = f"{help} ({field.metadata['valid']})"
-        if field.type is bool:
-            flags.DEFINE_boolean(
-                field.name, field.default, help, flag_values=values
-            )
-        else:
-            flags.DEFINE(
-                parameters.Parser(field.type),
-                field.name,
-                field.default,
-                help,
-                flag_values=values,
-                serializer=parameters.Serializer(),
-            )
-
-
-def parse_flags(arguments: list[str]) -> list[str]:
-    """Reads a command line; a parser for `absl.app.run`.
-
-    A flag that is unknown or cannot be read ends the program in one line.
-
-    Returns:
-        What is left of the arguments.
-    """
-    try:
-        return flags.FLAGS(arguments)
-    except flags.UnrecognizedFlagError as error:
-        known = flags.FLAGS.get_key_flags_for_module(arguments[0])
-        known = sorted(flag.name for flag in known)
-        name = error.flagname.removeprefix("no")
-        message = f"There is no flag --{error.flagname}"
-        if name in REPLACED:
-            message += f". {REPLACED[name]}"
-        else:
-            message += (
-                f"{parameters.suggestion(name, known)} "
-                f"All flags: {', '.join(known)}"
-            )
-    except flags.Error as error:
-        message = " ".join(str(error).split())
-    print(message, file=sys.stderr)
-    sys.exit(2)
-
-
-def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
-    """The preset, changed by `--params` and then by single flags; validated.
-
-    Raises:
-        ValueError: With one line that says which flag to change.
-    """
-    try:
-        params = parameters.read_yaml(values["params"].value.replace("#", ","))
-    except ValueError as error:
-        raise ValueError(f"--params is {error}") from error
-    if not isinstance(params, dict):
-        raise ValueError(
-            "--params must be a dictionary such as '{batch_shape: [50, 50]}', "
-            f"not {values['params'].value!r}"
-        )
-    params = without_ignored(params, IGNORED, "--params")
-    given = parameters.converted(Config, params, "--params")
-    given.update(
-        {name: values[name].value for name in _FIELDS if values[name].present}
-    )
-    if values["task"].present:
-        if values["tasks"].present:
-            raise ValueError("--task and --tasks exclude each other")
-        task = values["task"].value
-        try:
-            get_task(task)
-        except ValueError as error:
-            raise ValueError(f"--task={task}: {error}") from None
-        given["tasks"] = (task,)
-    config = dataclasses.replace(PRESETS[values["config"].value], **given)
-    validate(config)
-    for collect in config.test_collects:
-        for name in ("after", "every", "until"):
-            if getattr(collect, name) not in (None, -1):
-                logging.warning(
-                    "--test_collects: %s has no effect: every collector "
-                    "plays in every test.",
-                    name,
-                )
-    return config
 
 
 def save(config: Config, path: str | os.PathLike) -> None:

@@ -37,8 +37,7 @@ from planet_tf.tools.files import expanded
 try:
     from absl import app, flags
 
-    from planet_tf import config as configs
-    from planet_tf import totals
+    from planet_tf import config_flags, totals
     from planet_tf.config import Config
     from planet_tf.tools.replay import size_when_full
 except ImportError:
@@ -71,7 +70,7 @@ def main(argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        config = configs.config_from_flags()
+        config = config_flags.read()
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -230,8 +229,8 @@ def _decisions(config: Config) -> int:
 
 def define_flags() -> None:
     """The flags of this command."""
-    configs.define_flags()
-    flags.adopt_module_key_flags(configs)  # For --help.
+    config_flags.define()
+    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string("logdir", "~/planet_tf", "Folder for results.")
 
 
@@ -239,4 +238,4 @@ if __name__ == "__main__":
     if unusable():
         report(packages())
     define_flags()
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import app, flags, logging
 
-from planet_tf import config as configs
-from planet_tf import run_folder, worlds
+from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect
 from planet_tf.control.plan_quality import decisions
@@ -27,6 +26,7 @@ from planet_tf.control.tasks import label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
+from planet_tf.validation import validate
 
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
     from planet_tf.agent import Agent
@@ -163,7 +163,7 @@ def _prepare(
     # Checked before TensorFlow is loaded, which takes seconds.
     run = run_folder.find(values.logdir, values.checkpoint)
     config = dataclasses.replace(run.config, **planner)
-    configs.validate(config)
+    validate(config)
     tasks = (values.task,) if values.task else config.tasks
     if not set(tasks) <= set(config.tasks):
         raise ValueError(
@@ -234,6 +234,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     define_flags()
     try:
-        app.run(main, flags_parser=configs.parse_flags)
+        app.run(main, flags_parser=config_flags.parse)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -30,7 +30,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from planet_tf import config as configs
-from planet_tf import machine, run_folder, totals, worlds
+from planet_tf import config_flags, machine, run_folder, totals, worlds
 from planet_tf.config import Config
 from planet_tf.control.collector import Collector
 from planet_tf.control.environments import choose_backend_for
@@ -301,7 +301,7 @@ def main(argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        config = configs.config_from_flags()
+        config = config_flags.read()
         worlds.try_unknown(config)
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
         # Before the lock, which is the first file that is written.
@@ -347,8 +347,8 @@ def _default_logdir(config: Config) -> str:
 
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
-    configs.define_flags()
-    flags.adopt_module_key_flags(configs)  # For --help.
+    config_flags.define()
+    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string(
         "logdir",
         None,
@@ -365,6 +365,6 @@ def define_flags() -> None:
 if __name__ == "__main__":
     define_flags()
     try:
-        app.run(main, flags_parser=configs.parse_flags)
+        app.run(main, flags_parser=config_flags.parse)
     except KeyboardInterrupt:  # Before there was anything to save.
         sys.exit(130)

@@ -1,14 +1,12 @@
 """Values of a Config that cannot work, found before anything starts."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from planet_tf.config import Config
 from planet_tf.control.tasks import EPISODE_FRAMES, SUITE, cameras, get_task
 from planet_tf.tools import parameters
 from planet_tf.training.schedule import CONTEXT
-
-if TYPE_CHECKING:
-    from planet_tf.config import Config
 
 _FRAMES = 1_000_000  # In a batch; 12 GB. The paper's has 2,500.
 
@@ -16,7 +14,7 @@ _FRAMES = 1_000_000  # In a batch; 12 GB. The paper's has 2,500.
 _ONLY = {"model_layers": "rssm", "future_rnn": "rssm"}
 
 
-def validate(config: "Config") -> None:
+def validate(config: Config) -> None:
     """Raises ValueError for any value that cannot work.
 
     The message names the flag, its value, and what would be valid.
@@ -81,7 +79,7 @@ def validate(config: "Config") -> None:
         _validate_collectors(config, split)
 
 
-def _validate_model(config: "Config") -> None:
+def _validate_model(config: Config) -> None:
     """Heads, what trains them, and options of another model."""
     _require(
         not config.state_diagnostics or len(config.tasks) == 1,
@@ -113,7 +111,7 @@ def _validate_model(config: "Config") -> None:
         )
 
 
-def _validate_collectors(config: "Config", split: str) -> None:
+def _validate_collectors(config: Config, split: str) -> None:
     """Each on its own, and their names together."""
     collectors = config.collectors(split).values()
     flag = f"--{split}_collects"
@@ -145,7 +143,7 @@ def _validate_collectors(config: "Config", split: str) -> None:
         )
 
 
-def check_length(config: "Config", task: str, decisions: int) -> None:
+def check_length(config: Config, task: str, decisions: int) -> None:
     """Raises ValueError if an episode is too short for a chunk."""
     batch, length = config.batch_shape
     repeat = config.action_repeat or get_task(task).action_repeat

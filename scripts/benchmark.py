@@ -33,7 +33,7 @@ import time
 
 from absl import app, flags, logging
 
-from planet_tf import config as configs
+from planet_tf import config_flags
 from planet_tf.config import Config
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.workers import Worker
@@ -176,7 +176,7 @@ def _names(given: list[str]) -> list[str]:
 
 def _config() -> Config:
     """The sizes that the flags ask for."""
-    config = configs.config_from_flags()
+    config = config_flags.read()
     batch, length = config.batch_shape
     config = dataclasses.replace(
         config,
@@ -206,8 +206,8 @@ def _threads(count: int | None) -> int:
 
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
-    configs.define_flags()
-    flags.adopt_module_key_flags(configs)  # For --help.
+    config_flags.define()
+    flags.adopt_module_key_flags(config_flags)  # For --help.
     for name, text in (
         ("batch", "Chunks in a batch; replaces that of --batch_shape."),
         ("length", "Rows of a chunk, likewise."),
@@ -228,4 +228,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

@@ -15,8 +15,7 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from planet_tf import config as configs
-from planet_tf import run_folder
+from planet_tf import config_flags, run_folder
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 
@@ -117,4 +116,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

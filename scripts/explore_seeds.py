@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from absl import app, flags
 
-from planet_tf import config as configs
+from planet_tf import config_flags
 from planet_tf.control import rendering
 from planet_tf.control.environments import make_environment
 from planet_tf.control.episodes import RandomActions, collect, episode_return
@@ -45,4 +45,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

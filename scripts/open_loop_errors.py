@@ -13,8 +13,7 @@ import sys
 
 from absl import app, flags
 
-from planet_tf import config as configs
-from planet_tf import run_folder
+from planet_tf import config_flags, run_folder
 from planet_tf.tools.files import atomic_write, expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 
@@ -111,4 +110,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

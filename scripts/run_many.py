@@ -37,7 +37,7 @@ import time
 
 from absl import app, flags
 
-from planet_tf import config as configs
+from planet_tf import config_flags
 from planet_tf.tools.files import expanded
 
 # What a command that was told to stop ends with: a run is neither done then nor
@@ -231,4 +231,4 @@ if __name__ == "__main__":
         lambda seconds: 0.1 <= seconds <= 86_400,
         "must be from 0.1 to 86400 seconds",
     )
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

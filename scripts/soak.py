@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from absl import app, flags
 
-from planet_tf import config as configs
+from planet_tf import config_flags
 
 # Everything runs often; the run has no end of its own.
 SMALL = """
@@ -131,4 +131,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("minutes", 120.0, "How long to train.")
     flags.DEFINE_string("logdir", None, "New folder.", required=True)
     flags.DEFINE_float("every", 5.0, "Seconds between samples.")
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

@@ -22,7 +22,7 @@ import time
 
 from absl import app, flags
 
-from planet_tf import config as configs
+from planet_tf import config_flags
 from planet_tf.config import Config
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
         compare(
-            configs.config_from_flags(),
+            config_flags.read(),
             values.logdir,
             values.seconds,
             min(values.every, values.seconds),
@@ -123,8 +123,8 @@ def main(argv: list[str]) -> None:
 
 def define_flags() -> None:
     """The flags of this command."""
-    configs.define_flags()
-    flags.adopt_module_key_flags(configs)  # For --help.
+    config_flags.define()
+    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string("logdir", None, "Folder of a run with episodes.")
     flags.DEFINE_float(
         "seconds", 180.0, "Processor time to train for, in seconds.", 0.0
@@ -136,4 +136,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=configs.parse_flags)
+    app.run(main, flags_parser=config_flags.parse)

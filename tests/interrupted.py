@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 
-from planet_tf import config, train
+from planet_tf import config_flags, train
 from planet_tf.control.workers import Worker
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.learner import Learner
@@ -101,5 +101,5 @@ if __name__ == "__main__":
     app.run(
         train.main,
         [sys.argv[0], *sys.argv[3:]],
-        flags_parser=config.parse_flags,
+        flags_parser=config_flags.parse,
     )

@@ -16,10 +16,11 @@ from absl import flags
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from planet_tf import config, train
+from planet_tf import config, config_flags, train
 from planet_tf.tools import parameters
 from planet_tf.tools.replay import Replay
 from planet_tf.training.checkpoint import Checkpoint, Position
+from planet_tf.validation import validate
 
 
 def many(examples):
@@ -58,7 +59,7 @@ PARAMS = st.dictionaries(NAMES, VALUES, max_size=3).map(_as_yaml) | st.text(
 
 
 COMMAND_LINE = flags.FlagValues()
-config.define_flags(COMMAND_LINE)
+config_flags.define(COMMAND_LINE)
 
 
 def _accepted(arguments):
@@ -70,11 +71,11 @@ def _accepted(arguments):
     except flags.Error:
         return None
     try:
-        result = config.config_from_flags(values)
+        result = config_flags.read(values)
     except ValueError as error:
         assert str(error).startswith("--"), "names the flag"
         return None
-    config.validate(result)
+    validate(result)
     for name in FIELDS:
         value = getattr(result, name)
         for number in value if isinstance(value, tuple) else (value,):
@@ -151,7 +152,7 @@ def test_nothing_is_written_before_the_input_is_accepted(
         mock.patch.object(train, "stop_in_order"),
     ):
         try:
-            train.main(config.parse_flags(arguments))
+            train.main(config_flags.parse(arguments))
         except SystemExit as error:
             assert error.code == 2
             assert not logdir.parent.exists()

@@ -9,15 +9,17 @@ import pytest
 from absl import flags
 
 from planet_tf import config as configs
+from planet_tf import config_flags
 from planet_tf.collects import Collect
-from planet_tf.config import PRESETS, Config, validate
+from planet_tf.config import PRESETS, Config
+from planet_tf.validation import validate
 
 
 def parse(*arguments) -> Config:
     values = flags.FlagValues()
-    configs.define_flags(values)
+    config_flags.define(values)
     values(["train", *arguments])
-    return configs.config_from_flags(values)
+    return config_flags.read(values)
 
 
 def test_defaults_are_those_of_the_original():
@@ -323,7 +325,7 @@ def test_misspelled_flags_fail_while_parsing(argument, message):
 
 def test_help_shows_defaults_and_bounds():
     values = flags.FlagValues()
-    configs.define_flags(values)
+    config_flags.define(values)
     text = values.get_help()
     assert "(default: '50,50')" in text and "(default: '[{}]')" in text
     assert "Bits of colour that the model sees. (>= 1, <= 8)" in text

@@ -18,7 +18,15 @@ from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from planet_tf import __version__, config, dashboard, run_folder, totals, train
+from planet_tf import (
+    __version__,
+    config,
+    config_flags,
+    dashboard,
+    run_folder,
+    totals,
+    train,
+)
 from tests import runs
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
@@ -246,10 +254,10 @@ def test_commands_of_the_readme_are_accepted():
     assert len(experiments) >= 7
     for command in [*commands, *experiments]:
         values = flags.FlagValues()
-        config.define_flags(values)
+        config_flags.define(values)
         flags.DEFINE_string("logdir", None, "", flag_values=values)
         values(shlex.split(command)[2:])
-        config.config_from_flags(values)
+        config_flags.read(values)
 
 
 def test_unusable_folders_are_refused(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from planet_tf import build, train
+from planet_tf import build, config_flags, train
 from planet_tf import config as configs
 from planet_tf.control import rendering
 from planet_tf.control.environments import Spec
@@ -39,9 +39,9 @@ TINY = (
 
 def _config(*arguments):
     values = flags.FlagValues()
-    configs.define_flags(values)
+    config_flags.define(values)
     values(["train", *TINY, *arguments])
-    return configs.config_from_flags(values)
+    return config_flags.read(values)
 
 
 def _run(logdir, *arguments):
