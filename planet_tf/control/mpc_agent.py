@@ -13,7 +13,7 @@ from planet_tf.control.planning import Search, cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.devices import in_branches
-from planet_tf.tools.preprocess import draw_noise
+from planet_tf.tools.noise import draw_normal, draw_uniform
 
 
 class PolicyNoise(NamedTuple):
@@ -132,24 +132,23 @@ class MPCAgent:
         seeds = tf.random.split(seed, 5)
         stoch = self._model.dynamics.stoch_size
         shape = [batch, self._candidates, self._horizon]
-        normal = tf.random.stateless_normal
         post = latent = None
         if not self._model.mean_only:
-            post = normal([batch, stoch], seeds[1])
+            post = draw_normal([batch, stoch], seeds[1])
             # Each iteration's apart: cores draw side by side, and a recording
             # agent can draw once more without changing the plan.
             draws = self._iterations + self._record
             latent = [
-                normal([*shape, stoch], tf.random.fold_in(seeds[3], i))
+                draw_normal([*shape, stoch], tf.random.fold_in(seeds[3], i))
                 for i in range(draws)
             ]
             latent = tf.stack(latent) if latent else None
         return PolicyNoise(
-            draw_noise([batch, *IMAGE_SHAPE], seeds[0]),
+            draw_uniform([batch, *IMAGE_SHAPE], seeds[0]),
             post,
-            normal([self._iterations, *shape, self._action_dim], seeds[2]),
+            draw_normal([self._iterations, *shape, self._action_dim], seeds[2]),
             latent,
-            normal([batch, self._action_dim], seeds[4]),
+            draw_normal([batch, self._action_dim], seeds[4]),
         )
 
     def decide(

@@ -13,7 +13,8 @@ from planet_tf.models.overshooting import overshoot
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
 from planet_tf.tools.devices import in_branches
-from planet_tf.tools.preprocess import draw_noise, postprocess, preprocess
+from planet_tf.tools.noise import draw_normal, draw_uniform
+from planet_tf.tools.preprocess import postprocess, preprocess
 
 Metrics = dict[str, tf.Tensor]
 
@@ -171,22 +172,21 @@ class WorldModel(tf.keras.layers.Layer):
     def draw_noise(self, seed: tf.Tensor, batch: int, length: int) -> Noise:
         """Noise for `loss` or `open_loop`: the same seed, the same noise."""
         seeds = tf.random.split(seed, 4)
-        image = draw_noise([batch, length, *IMAGE_SHAPE], seeds[0])
+        image = draw_uniform([batch, length, *IMAGE_SHAPE], seeds[0])
         image_rows = None
         if self._image_every > 1:
             image_rows = self._draw_rows(seeds[0], batch, length)
         if self.mean_only:
             return Noise(image, None, None, None, image_rows)
         size = self.dynamics.stoch_size
-        normal = tf.random.stateless_normal
         overshooting = None
         if "overshooting" in self._scales:
             shape = [batch, length, self._distance, size]
-            overshooting = normal(shape, seeds[3])
+            overshooting = draw_normal(shape, seeds[3])
         return Noise(
             image,
-            normal([batch, length, size], seeds[1]),
-            normal([batch, length, size], seeds[2]),
+            draw_normal([batch, length, size], seeds[1]),
+            draw_normal([batch, length, size], seeds[2]),
             overshooting,
             image_rows,
         )

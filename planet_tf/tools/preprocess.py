@@ -28,33 +28,6 @@ def preprocess(
     return x * 2.0**-bits - 0.5
 
 
-def draw_noise(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-    """Dequantising noise for `preprocess`: uniform in (0, 1).
-
-    Deviates from planet: takes 256 values instead of 2^23, because four bytes
-    cost as much as one float, and drawing them is a large part of a small
-    model's update; effect on return: unmeasured; at 5 bits, values differ by
-    1/8192 of the brightness range.
-
-    Args:
-        shape: Static; the product must be a multiple of 4.
-        seed: int32 [2]; the same seed, the same noise.
-    """
-    count = 1
-    for size in shape:
-        count *= size
-    words = tf.random.stateless_uniform(
-        [count // 4], seed, None, None, tf.uint32
-    )
-    return _centers(tf.reshape(tf.bitcast(words, tf.uint8), shape))
-
-
-@tf.function(jit_compile=True)  # One pass.
-def _centers(numbers: tf.Tensor) -> tf.Tensor:
-    """The centers of 256 bins of (0, 1)."""
-    return (tf.cast(numbers, tf.float32) + 0.5) / 256
-
-
 def postprocess(image: tf.Tensor, bits: int = 5) -> tf.Tensor:
     """Inverse of `preprocess` up to quantisation: floats, mostly in [0, 1].
 

@@ -1,0 +1,50 @@
+"""Random numbers of graphs, several times as fast as TensorFlow's own.
+
+Its operations of a million numbers each are a tenth of a plan. Here integers
+come from TensorFlow, and XLA makes of them what is needed, in one pass.
+(XLA's own integers take a hundred times as long on a CPU.)
+
+`seed` is int32 [2] everywhere: the same seed, the same numbers.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def draw_uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+    """Uniform in (0, 1), the dequantising noise of `preprocess`.
+
+    Deviates from planet: takes 256 values instead of 2^23, because four bytes
+    cost as much as one float, and drawing them is a large part of a small
+    model's update; effect on return: unmeasured; at 5 bits, values differ by
+    1/8192 of the brightness range.
+
+    Args:
+        shape: Static; the product must be a multiple of 4.
+        seed: See above.
+    """
+    words = tf.random.stateless_uniform(
+        [math.prod(shape) // 4], seed, None, None, tf.uint32
+    )
+    return _centers(tf.reshape(tf.bitcast(words, tf.uint8), shape))
+
+
+def draw_normal(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+    """Standard normal; no value is further than 5.5 from 0."""
+    words = tf.random.stateless_uniform(shape, seed, None, None, tf.int32)
+    return _quantiles(words)
+
+
+@tf.function(jit_compile=True)
+def _centers(numbers: tf.Tensor) -> tf.Tensor:
+    """The centers of 256 bins of (0, 1)."""
+    return (tf.cast(numbers, tf.float32) + 0.5) / 256
+
+
+@tf.function(jit_compile=True)
+def _quantiles(numbers: tf.Tensor) -> tf.Tensor:
+    """Standard normal from int32 that may be anything."""
+    # The centers of 2^24 bins of (-1, 1), all of them exact in float32.
+    x = tf.cast(tf.bitwise.right_shift(numbers, 8), tf.float32)
+    return math.sqrt(2) * tf.math.erfinv((x + 0.5) * 2.0**-23)
