@@ -12,7 +12,8 @@ import tensorflow as tf
 from planet_tf import build, config, console, hardware, totals
 from planet_tf.control.environments import Spec
 from planet_tf.control.planning import cross_entropy_method
-from planet_tf.networks import conv_ha
+from planet_tf.models import cell
+from planet_tf.networks import basic, conv_ha
 from planet_tf.training.checkpoint import (
     Checkpoint,
     Position,
@@ -241,3 +242,28 @@ def test_processors_that_have_it():
     assert hardware.computes_bfloat16("Features\t: fp asimd bf16\n")
     assert not hardware.computes_bfloat16(flags("avx512_vnni"))
     assert not hardware.computes_bfloat16("")
+
+
+def test_many_rows_are_as_few():
+    """What XLA compiles for many elements, and TensorFlow's for few."""
+    tf.keras.utils.set_random_seed(1)
+    gru = cell.GRU(16, 32, "bfloat16")
+    dense = basic.Dense(16, 32, "bfloat16", "dense")
+    dense.bias.assign(tf.random.normal([32]))
+    x, state = tf.random.normal([4096, 16]), tf.random.normal([4096, 32])
+
+    def outputs_and_gradients(count):
+        with tf.GradientTape() as tape:
+            parts = zip(tf.split(x, count), tf.split(state, count), strict=True)
+            outputs = [
+                tf.concat([gru(x, y), dense(x, activation=tf.nn.relu)], -1)
+                for x, y in parts
+            ]
+            y = tf.concat(outputs, 0)
+        variables = [*gru.trainable_variables, *dense.trainable_variables]
+        return y, *tape.gradient(y, variables)
+
+    assert x.shape[0] * 32 >= basic._FEW > x.shape[0] * 32 / 8
+    for many, few in zip(*map(outputs_and_gradients, (1, 8)), strict=True):
+        scale = np.abs(few).max()
+        np.testing.assert_allclose(many, few, rtol=0, atol=5e-3 * scale)

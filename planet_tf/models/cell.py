@@ -30,6 +30,7 @@ from planet_tf.networks.basic import (
     ACTIVATIONS,
     Dense,
     dense_stack,
+    fused,
     in_precision,
 )
 
@@ -104,31 +105,65 @@ class GRU(tf.keras.layers.Layer):
         # A kernel for each gate and input: joining inputs, or cutting gates
         # apart, would copy the states of all candidates at every step.
         kernels = (*tf.split(self.w_ru, 2, 1), self.w_c)
-        biases = (*tf.split(self.b_ru, 2), self.b_c)
+        biases = (*tf.split(self.b_ru, 2), tf.convert_to_tensor(self.b_c))
         known = [kernel[start:stop] for kernel in kernels]
         from_x = [kernel[stop:inputs] for kernel in kernels]
         from_state = [kernel[inputs:] for kernel in kernels]
 
-        tensordot = functools.partial(in_precision, self._precision, _tensordot)
+        gates, blend = (fused(self._precision, f) for f in (_gates, _blend))
+
+        def product(*inputs: tf.Tensor) -> tf.Tensor:
+            return _tensordot(*(tf.cast(x, self._precision) for x in inputs))
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                tensordot(x, kernel) + bias
+                tf.cast(product(x, kernel), tf.float32) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
-            reset, update, candidate = (
-                tensordot(x, kernel) + share
-                for kernel, share in zip(from_x, shares or biases, strict=True)
+            reset, update, candidate = zip(
+                (product(x, kernel) for kernel in from_x),
+                shares or biases,
+                strict=True,
             )
-            reset = tf.sigmoid(reset + tensordot(state, from_state[0]))
-            update = tf.sigmoid(update + tensordot(state, from_state[1]))
-            candidate += tensordot(reset * state, from_state[2])
-            candidate = tf.tanh(candidate)
-            return candidate + update * (state - candidate)
+            state_reset, state_update = (
+                product(state, kernel) for kernel in from_state[:2]
+            )
+            reset, update = gates(
+                state, (*reset, state_reset), (*update, state_update)
+            )
+            return blend(
+                state, update, (*candidate, product(reset, from_state[2]))
+            )
 
         return project, step
+
+
+def _gates(
+    state: tf.Tensor, reset: tuple[tf.Tensor, ...], update: tuple
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The state that the reset gate leaves, and the update gate.
+
+    Args:
+        state: [..., U].
+        reset: What the gate adds up.
+        update: Likewise.
+    """
+    return tf.sigmoid(_sum(reset)) * state, tf.sigmoid(_sum(update))
+
+
+def _blend(
+    state: tf.Tensor, update: tf.Tensor, candidate: tuple[tf.Tensor, ...]
+) -> tf.Tensor:
+    """The new state, from what the candidate adds up."""
+    candidate = tf.tanh(_sum(candidate))
+    return candidate + update * (state - candidate)
+
+
+def _sum(parts: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    """In float32; not `add_n`, as some are shared by many rows."""
+    return sum(tf.cast(x, tf.float32) for x in parts)
 
 
 class Gaussian(tf.keras.layers.Layer):
@@ -168,13 +203,15 @@ class Gaussian(tf.keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps [..., inputs] to mean and standard deviation, [..., S]."""
-        return self.rest(self.hidden[0](x))
+        return self._rest(self.hidden[0](x, activation=self._act))
 
     def rest(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What follows the linear part of the first hidden layer."""
-        y = self._act(y)
+        return self._rest(self._act(y))
+
+    def _rest(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         for layer in self.hidden[1:]:
-            y = self._act(layer(y))
+            y = layer(y, activation=self._act)
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 
