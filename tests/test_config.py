@@ -362,7 +362,7 @@ def test_differences_are_listed():
 def test_import_is_light():
     """Flag errors come at once; TensorFlow and the simulator do not load."""
     code = (
-        "import sys, planet_tf.config; "
+        "import sys, planet_tf.config_flags; "
         "print({'tensorflow', 'dm_control', 'mujoco'} & set(sys.modules))"
     )
     result = subprocess.run(

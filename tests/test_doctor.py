@@ -77,9 +77,7 @@ def test_nothing_is_installed():
 
 
 def test_bad_flags_are_refused(monkeypatch, capsys):
-    monkeypatch.setattr(
-        doctor.configs, "config_from_flags", lambda: config.Config()
-    )
+    monkeypatch.setattr(doctor.config_flags, "read", lambda: config.Config())
     with pytest.raises(SystemExit) as error:
         doctor.main(["doctor", "stray"])
     assert error.value.code == 2

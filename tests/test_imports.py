@@ -7,6 +7,7 @@ import pytest
 MODULES = [
     "planet_tf",
     "planet_tf.config",
+    "planet_tf.config_flags",
     "planet_tf.control.check_env",
     "planet_tf.control.dummy",
     "planet_tf.control.environments",

@@ -85,8 +85,14 @@ def distance(a, b):
 
 @pytest.fixture(scope="module", params=CONVOLUTIONS)
 def learner(request):
-    """Traced once; nothing is run yet."""
-    return Learner(make("bfloat16", **CONVOLUTIONS[request.param]))
+    """Traced once; nothing is run yet.
+
+    One of them as if its rows were many.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "elu":
+            patch.setattr(basic, "_FEW", 0)
+        yield Learner(make("bfloat16", **CONVOLUTIONS[request.param]))
 
 
 def test_products_alone_are_low(learner):
@@ -244,26 +250,30 @@ def test_processors_that_have_it():
     assert not hardware.computes_bfloat16("")
 
 
-def test_many_rows_are_as_few():
+def test_many_rows_are_as_few(monkeypatch):
     """What XLA compiles for many elements, and TensorFlow's for few."""
     tf.keras.utils.set_random_seed(1)
     gru = cell.GRU(16, 32, "bfloat16")
     dense = basic.Dense(16, 32, "bfloat16", "dense")
     dense.bias.assign(tf.random.normal([32]))
-    x, state = tf.random.normal([4096, 16]), tf.random.normal([4096, 32])
+    x, state = tf.random.normal([9, 3, 16]), tf.random.normal([1, 3, 32])
+    variables = [*gru.trainable_variables, *dense.trainable_variables]
+    found = []
+    for few, calls in ((2**16, 0), (0, 5)):
+        monkeypatch.setattr(basic, "_FEW", few)
 
-    def outputs_and_gradients(count):
-        with tf.GradientTape() as tape:
-            parts = zip(tf.split(x, count), tf.split(state, count), strict=True)
-            outputs = [
-                tf.concat([gru(x, y), dense(x, activation=tf.nn.relu)], -1)
-                for x, y in parts
-            ]
-            y = tf.concat(outputs, 0)
-        variables = [*gru.trainable_variables, *dense.trainable_variables]
-        return y, *tape.gradient(y, variables)
+        @tf.function
+        def gradients():
+            with tf.GradientTape() as tape:
+                # A state that rows share, then one that they do not.
+                y = gru(x, gru(x, state))
+                y = tf.concat([y, dense(x, activation=tf.nn.relu)], -1)
+            return y, *tape.gradient(y, variables)
 
-    assert x.shape[0] * 32 >= basic._FEW > x.shape[0] * 32 / 8
-    for many, few in zip(*map(outputs_and_gradients, (1, 8)), strict=True):
+        operations = gradients.get_concrete_function().graph.get_operations()
+        # Gates and state of the GRU, twice; dense; and their gradients.
+        assert sum("Partitioned" in op.type for op in operations) == 2 * calls
+        found.append(gradients())
+    for few, many in zip(*found, strict=True):
         scale = np.abs(few).max()
         np.testing.assert_allclose(many, few, rtol=0, atol=5e-3 * scale)

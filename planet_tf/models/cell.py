@@ -32,6 +32,7 @@ from planet_tf.networks.basic import (
     dense_stack,
     fused,
     in_precision,
+    product,
 )
 
 tfd = tfp.distributions
@@ -111,31 +112,28 @@ class GRU(tf.keras.layers.Layer):
         from_state = [kernel[inputs:] for kernel in kernels]
 
         gates, blend = (fused(self._precision, f) for f in (_gates, _blend))
-
-        def product(*inputs: tf.Tensor) -> tf.Tensor:
-            return _tensordot(*(tf.cast(x, self._precision) for x in inputs))
+        raw = functools.partial(product, self._precision, _tensordot)
+        tensordot = functools.partial(in_precision, self._precision, _tensordot)
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                tf.cast(product(x, kernel), tf.float32) + bias
+                tensordot(x, kernel) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
             reset, update, candidate = zip(
-                (product(x, kernel) for kernel in from_x),
+                (raw(x, kernel) for kernel in from_x),
                 shares or biases,
                 strict=True,
             )
             state_reset, state_update = (
-                product(state, kernel) for kernel in from_state[:2]
+                raw(state, kernel) for kernel in from_state[:2]
             )
             reset, update = gates(
                 state, (*reset, state_reset), (*update, state_update)
             )
-            return blend(
-                state, update, (*candidate, product(reset, from_state[2]))
-            )
+            return blend(state, update, (*candidate, raw(reset, from_state[2])))
 
         return project, step
 
@@ -147,7 +145,7 @@ def _gates(
 
     Args:
         state: [..., U].
-        reset: What the gate adds up.
+        reset: The three products and biases that the gate adds up.
         update: Likewise.
     """
     return tf.sigmoid(_sum(reset)) * state, tf.sigmoid(_sum(update))
@@ -162,8 +160,9 @@ def _blend(
 
 
 def _sum(parts: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """In float32; not `add_n`, as some are shared by many rows."""
-    return sum(tf.cast(x, tf.float32) for x in parts)
+    """Of three, in float32; not `add_n`, as many rows may share one."""
+    a, b, c = (tf.cast(x, tf.float32) for x in parts)
+    return a + b + c
 
 
 class Gaussian(tf.keras.layers.Layer):

@@ -108,7 +108,8 @@ class RSSM(tf.keras.layers.Layer):
 
         def step(previous: State, inputs: tuple) -> State:
             action_part, embed_part, *eps = inputs
-            x = self._input(from_stoch(previous.stoch) + action_part)
+            x = self._act(from_stoch(previous.stoch) + action_part)
+            x = self._input(x)
             deter = gru(x, previous.deter)
             mean, std = self.post.rest(from_deter(deter) + embed_part)
             stoch = cell.sample(mean, std, eps[0] if eps else None)
@@ -124,7 +125,7 @@ class RSSM(tf.keras.layers.Layer):
             y = post.deter
         else:
             before = cell.shift(post.stoch, state.stoch)
-            y = self._input(from_stoch(before) + action_parts)
+            y = self._input(self._act(from_stoch(before) + action_parts))
         prior = self._prior(y, post.deter, prior_noise)
         return prior, post
 
@@ -151,9 +152,13 @@ class RSSM(tf.keras.layers.Layer):
             action, *eps = inputs
             if previous.stoch.shape[0] == action.shape[0]:
                 # Joining the small inputs is cheaper than adding wide shares.
-                x = self.inputs[0](tf.concat([previous.stoch, action], -1))
+                x = self.inputs[0](
+                    tf.concat([previous.stoch, action], -1),
+                    activation=self._act,
+                )
             else:
                 x = from_stoch(previous.stoch) + from_action(action)
+                x = self._act(x)
             x = self._input(x)
             deter = gru(x, previous.deter)
             return self._prior(
@@ -162,11 +167,10 @@ class RSSM(tf.keras.layers.Layer):
 
         return cell.scan_time(step, inputs, state, cell.UNROLL, read)
 
-    def _input(self, projected: tf.Tensor) -> tf.Tensor:
-        """Activation of the first input layer, then the others."""
-        x = self._act(projected)
+    def _input(self, x: tf.Tensor) -> tf.Tensor:
+        """The input layers that follow the first."""
         for layer in self.inputs[1:]:
-            x = self._act(layer(x))
+            x = layer(x, activation=self._act)
         return x
 
     def _prior(

@@ -28,37 +28,51 @@ ACTIVATIONS = {
 }
 
 
-def in_precision(
+def product(
     precision: str, function: Callable[..., tf.Tensor], *inputs: tf.Tensor
 ) -> tf.Tensor:
-    """A function of float32 tensors, computed in `precision`: float32.
+    """A function of float32 tensors, computed in `precision` and left in it.
 
     A kernel among them is cast here, also inside loops: the gradients of their
     steps would otherwise be added up in `precision`.
     """
-    y = function(*(tf.cast(x, precision) for x in inputs))
-    return tf.cast(y, tf.float32)
+    return function(*(tf.cast(x, precision) for x in inputs))
+
+
+def in_precision(
+    precision: str, function: Callable[..., tf.Tensor], *inputs: tf.Tensor
+) -> tf.Tensor:
+    """What `product` returns, as float32."""
+    return tf.cast(product(precision, function, *inputs), tf.float32)
 
 
 @functools.cache
 def fused(precision: str, function: Callable) -> Callable:
     """A function of products in `precision`, element by element, in one pass.
 
-    That is XLA's; in float32, where nothing is to be cast, TensorFlow's own
-    operations, which it joins to the products, are as fast.
+    That is XLA's, where there are many elements. In float32, where nothing is
+    to be cast, TensorFlow's own operations are as fast.
 
     Args:
         precision: Of the products.
-        function: Of a tensor as large as any, and others.
+        function: Of a module, not of a call: it is kept, with its graphs. Takes
+            tensors, structures of them, and what else decides its graph.
     """
+    if precision == "float32":
+        return function
     compiled = tf.function(function, jit_compile=True)
 
-    def choose(x: tf.Tensor, *others):
-        count = x.shape.num_elements()
-        few = count is not None and count < _FEW
-        return (function if few else compiled)(x, *others)
+    def choose(*inputs):
+        sizes = [
+            x.shape.num_elements()
+            for x in tf.nest.flatten(inputs)
+            if isinstance(x, tf.Tensor)
+        ]
+        # An unknown number, None, counts as many.
+        many = None in sizes or max(sizes) >= _FEW
+        return (compiled if many else function)(*inputs)
 
-    return function if precision == "float32" else choose
+    return choose
 
 
 class Dense(tf.keras.layers.Dense):
@@ -79,9 +93,10 @@ class Dense(tf.keras.layers.Dense):
         x: tf.Tensor,
         activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     ) -> tf.Tensor:
-        """Maps float32 to float32."""
-        x, kernel = (tf.cast(y, self.precision) for y in (x, self.kernel))
-        y = tf.keras.ops.matmul(x, kernel)
+        """Maps float32 to float32, through an activation if one is given."""
+        matmul = tf.keras.ops.matmul
+        y = product(self.precision, matmul, x, self.kernel)
+        # What is compiled would hold on to a variable for good.
         bias = tf.convert_to_tensor(self.bias)
         return fused(self.precision, _activated)(y, bias, activation)
 
@@ -89,7 +104,7 @@ class Dense(tf.keras.layers.Dense):
 def _activated(
     y: tf.Tensor, bias: tf.Tensor, activation: Callable
 ) -> tf.Tensor:
-    return activation(tf.cast(y, tf.float32) + bias)
+    return activation(tf.nn.bias_add(tf.cast(y, tf.float32), bias))
 
 
 def dense_stack(
