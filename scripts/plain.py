@@ -92,7 +92,7 @@ class RSSM(rssm.RSSM):
         self, previous: rssm.State, action: tf.Tensor, noise: tf.Tensor | None
     ) -> rssm.State:
         joined = tf.concat([previous.stoch, action], -1)
-        x = self._input(self.inputs[0](joined))
+        x = self._input(self._act(self.inputs[0](joined)))
         deter = self._gru(x, previous.deter)
         return self._prior(deter if self._future_rnn else x, deter, noise)
 
