@@ -1,5 +1,6 @@
 """From a Config to the parts of an agent; for the entry points alone."""
 
+from planet_tf import totals
 from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
 from planet_tf.control.environments import Spec
@@ -55,7 +56,7 @@ def world_model(
             `gradient_heads` that there are not.
     """
     conv = (config.conv_depth, config.precision, config.conv_activation)
-    encoder = Encoder(*conv, config.normalize_embed)
+    encoder = Encoder(*conv, config.normalize_embed, totals.channels(config))
     dynamics = _dynamics(config, action_dim, encoder.embed_size, rssm)
     size = dynamics.feature_size
 
@@ -97,6 +98,7 @@ def world_model(
         diagnostics=diagnostics,
         gradient_heads=config.gradient_heads,
         image_bits=config.image_bits,
+        encode_motion=config.encode_motion,
         image_every=config.image_loss_every,
         center_images=config.center_images,
         mean_only=config.mean_only,

@@ -54,6 +54,10 @@ class Config:
         5, "Bits of colour that the model sees.", ">= 1, <= 8"
     )
 
+    encode_motion: bool = param(
+        False, "The encoder also sees how each image differs from the last."
+    )
+
     activation: str = param(
         "relu",
         "Activation of reward head and dynamics, except in drnn.",

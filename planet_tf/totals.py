@@ -26,6 +26,11 @@ def widths(config: Config) -> dict[str, int]:
     }
 
 
+def channels(config: Config) -> int:
+    """Of the images that the encoder sees."""
+    return 6 if config.encode_motion else 3
+
+
 def collected(config: Config) -> dict[str, int]:
     """Episodes that each collector adds to the training data by the end."""
     clock = schedule(config)

@@ -320,6 +320,7 @@ def _arithmetic(
         config.conv_depth,
         action_dim,
         config.image_loss_every,
+        totals.channels(config),
         **sizes,
     )
     plan = flops.plan_flops(

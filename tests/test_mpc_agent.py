@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
+from planet_tf.control.mpc_agent import Memory
 from planet_tf.control.planning import cross_entropy_method
 
 TINY = config.Config(
@@ -93,12 +94,14 @@ def test_belief_carries_over_and_reset_forgets(agent):
     agent.action_noise = 0.0
     agent.reset(1, seed=0)
     agent.act(_images(1, 0))
-    first = agent._state.deter.numpy()
+    first = agent._memory.state.deter.numpy()
     agent.act(_images(1, 0))
-    assert np.abs(agent._state.deter.numpy() - first).max() > 1e-4
+    assert np.abs(agent._memory.state.deter.numpy() - first).max() > 1e-4
     agent.reset(1, seed=0)
     agent.act(_images(1, 0))
-    np.testing.assert_allclose(agent._state.deter.numpy(), first, atol=1e-6)
+    np.testing.assert_allclose(
+        agent._memory.state.deter.numpy(), first, atol=1e-6
+    )
 
 
 def test_rows_do_not_mix(agent):
@@ -113,15 +116,13 @@ def test_rows_do_not_mix(agent):
     state, action = model.dynamics.initial(3), tf.zeros([3, 2])
     start = tf.random.stateless_uniform([3, 3, 2], [0, 1], -1.0, 1.0)
     together, *_ = agent.decide(
-        images, state, action, start, tf.constant(0.0), noise
+        images, Memory(state, action, start, None), tf.constant(0.0), noise
     )
     for i in range(3):
         row = slice(i, i + 1)
         alone, *_ = agent.decide(
             images[row],
-            model.dynamics.initial(1),
-            action[row],
-            start[row],
+            Memory(model.dynamics.initial(1), action[row], start[row], None),
             tf.constant(0.0),
             noise._replace(
                 image=noise.image[row],
@@ -131,7 +132,33 @@ def test_rows_do_not_mix(agent):
                 explore=noise.explore[row],
             ),
         )
-        np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+        np.testing.assert_allclose(
+            together.action[i], alone.action[0], atol=1e-4
+        )
+
+
+def test_acting_filters_as_training_does():
+    """One image at a time, and all of them as a chunk: the same belief."""
+    values = dataclasses.replace(TINY, mean_only=True, encode_motion=True)
+    tf.keras.utils.set_random_seed(0)
+    model = build.world_model(values, 2)
+    agent = build.agent(values, model, 2)
+    agent.reset(2, seed=0)
+    seeds = [agent._seed + tf.constant([t, 0]) for t in range(3)]
+    noise = [agent.draw_noise(seed, 2).image for seed in seeds]
+    images = [_images(2, t) for t in range(3)]
+    actions = [tf.zeros([2, 2]), *map(agent.act, images)][:-1]
+    _, post = model.dynamics.observe(
+        model.embed(model.see(tf.stack(images, 1), tf.stack(noise, 1))),
+        tf.stack(actions, 1),
+        (None, None),
+    )
+    np.testing.assert_allclose(
+        agent._memory.state.deter, post.deter[:, -1], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        agent._memory.state.mean, post.mean[:, -1], atol=1e-5
+    )
 
 
 def test_warm_start():
@@ -145,21 +172,25 @@ def test_warm_start():
         np.testing.assert_array_equal(
             agent.act(_images(2)), cold.act(_images(2))
         )
-        start = agent._start
+        start = agent._memory.start
         agent.act(_images(2, 1))
-        assert np.abs(agent._action - cold.act(_images(2, 1))).max() > 1e-4
-    assert cold._start is None
+        assert (
+            np.abs(agent._memory.action - cold.act(_images(2, 1))).max() > 1e-4
+        )
+    assert cold._memory.start is None
     # By hand, as there is no noise to explore.
     noise = agent.draw_noise(agent._seed + tf.constant([1, 0]), 2)
     plan = cross_entropy_method(
-        agent.predicted_return(agent._state, noise.latent),
+        agent.predicted_return(agent._memory.state, noise.latent),
         noise.plan,
         elites=4,
         start=start,
     )
-    np.testing.assert_allclose(agent._action, plan[:, 0], atol=1e-4)
-    np.testing.assert_allclose(agent._start[:, :-1], plan[:, 1:], atol=1e-4)
-    np.testing.assert_array_equal(agent._start[:, -1], np.zeros([2, 2]))
+    np.testing.assert_allclose(agent._memory.action, plan[:, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        agent._memory.start[:, :-1], plan[:, 1:], atol=1e-4
+    )
+    np.testing.assert_array_equal(agent._memory.start[:, -1], np.zeros([2, 2]))
 
 
 def _correlation(a, b):
@@ -189,9 +220,9 @@ def test_record_of_decisions():
     assert noise.latent.shape[0] == 3
     for latent in searched:
         assert abs(_correlation(latent, noise.latent[2])) < 0.1
-    objective = agent.predicted_return(agent._state, noise.latent)
+    objective = agent.predicted_return(agent._memory.state, noise.latent)
     plan = cross_entropy_method(objective, noise.plan, elites=4)
-    row = tf.nest.map_structure(lambda x: x[1:2], agent._state)
+    row = tf.nest.map_structure(lambda x: x[1:2], agent._memory.state)
     futures = agent.predicted_return(row, noise.latent[:, 1:2])(
         tf.repeat(plan[1:2, None], 16, 1), 2
     )

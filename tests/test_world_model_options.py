@@ -13,9 +13,9 @@ from planet_tf.training.learner import Learner
 B, T, A = 2, 3, 2
 
 
-def _model(seed=0, **options):
+def _model(seed=0, channels=3, **options):
     tf.keras.utils.set_random_seed(seed)
-    encoder = Encoder(2)
+    encoder = Encoder(2, channels=channels)
     dynamics = RSSM(A, encoder.embed_size, stoch=3, deter=6)
     size = dynamics.feature_size
     return WorldModel(
@@ -158,6 +158,22 @@ def test_any_row_may_be_drawn(every, length):
     assert set(np.diff(rows, axis=1).ravel() % length) <= {every}
     times = np.bincount(rows.ravel(), minlength=length)
     np.testing.assert_allclose(times, rows.size / length, rtol=0.35)
+
+
+def test_motion():
+    """The encoder gets each image and three times its change."""
+    model = _model(channels=6, encode_motion=True)
+    x = model.see(_batch()["image"], None)
+    before = tf.reverse(x[:, 0], [1])
+    last = np.concatenate([before[:, None], x[:, :-1]], 1)
+    both = tf.constant(np.concatenate([x, 3 * (x - last)], -1))
+    np.testing.assert_allclose(
+        model.embed(x, before), model.encoder(both), atol=1e-5
+    )
+    # Whose first image is of an episode, or of a chunk.
+    np.testing.assert_allclose(
+        model.embed(x), model.embed(x, tf.zeros_like(before)), atol=1e-6
+    )
 
 
 def test_centred_images():

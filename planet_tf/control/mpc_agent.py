@@ -34,6 +34,18 @@ class PlanRecord(NamedTuple):
     search: Search
 
 
+class Memory(NamedTuple):
+    """What an agent carries from one decision to the next."""
+
+    state: Any  # Belief, [B, .]
+    action: tf.Tensor  # [B, A] in [-1, 1], the last one; zeros at first
+    # [B, H, A] in [-1, 1], where the next search starts; None: at zeros.
+    start: tf.Tensor | None
+    # [B, 64, 64, 3] last image, from `WorldModel.see`, where the model wants
+    # it; zeros at first.
+    image: tf.Tensor | None
+
+
 class MPCAgent:
     """Model-predictive control with a learned model (original `mpc_agent.py`).
 
@@ -81,11 +93,17 @@ class MPCAgent:
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
-        self._state = self._model.dynamics.initial(batch)
-        self._action = tf.zeros([batch, self._action_dim])
-        self._start = None
+        start = image = None
         if self._warm_start:
-            self._start = tf.zeros([batch, self._horizon, self._action_dim])
+            start = tf.zeros([batch, self._horizon, self._action_dim])
+        if self._model.encode_motion:
+            image = tf.zeros([batch, *IMAGE_SHAPE])
+        self._memory = Memory(
+            self._model.dynamics.initial(batch),
+            tf.zeros([batch, self._action_dim]),
+            start,
+            image,
+        )
         self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
         self._steps = 0
         self.records = []
@@ -101,31 +119,27 @@ class MPCAgent:
         """
         # Tensors only: Python numbers would trace the policy again.
         seed = self._seed + tf.constant([self._steps, 0], tf.int32)
-        self._action, self._state, self._start, *record = self.policy(
+        self._memory, *record = self.policy(
             tf.constant(image),
-            self._state,
-            self._action,
-            self._start,
+            self._memory,
             tf.constant(self.action_noise, tf.float32),
             seed,
         )
         self._steps += 1
         self.records += tf.nest.map_structure(lambda x: x.numpy(), record)
-        return self._action.numpy()
+        return self._memory.action.numpy()
 
     @tf.function
     def policy(
         self,
         image: tf.Tensor,
-        state: Any,
-        action: tf.Tensor,
-        start: tf.Tensor | None,
+        memory: Memory,
         action_noise: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple:
         """One decision from image to action, in one graph: see `decide`."""
         noise = self.draw_noise(seed, image.shape[0])
-        return self.decide(image, state, action, start, action_noise, noise)
+        return self.decide(image, memory, action_noise, noise)
 
     def draw_noise(self, seed: tf.Tensor, batch: int) -> PolicyNoise:
         """Noise for one decision: the same seed, the same noise."""
@@ -154,9 +168,7 @@ class MPCAgent:
     def decide(
         self,
         image: tf.Tensor,
-        state: Any,
-        action: tf.Tensor,
-        start: tf.Tensor | None,
+        memory: Memory,
         action_noise: tf.Tensor,
         noise: PolicyNoise,
     ) -> tuple:
@@ -164,27 +176,26 @@ class MPCAgent:
 
         Args:
             image: uint8 [B, 64, 64, 3].
-            state: Belief after the previous decision, [B, .].
-            action: The action that led to `image`, [B, A]; zeros at first.
-            start: Where the search starts, [B, H, A], in [-1, 1]; None: zeros.
+            memory: Of the previous decision, whose action led to `image`.
             action_noise: Scalar standard deviation.
             noise: See `draw_noise`.
 
         Returns:
-            The action [B, A] to execute, in [-1, 1]; the belief given `image`;
-            where the next search starts; a `PlanRecord`, if the agent records.
+            The memory, with the belief given `image` and the action to
+            execute; a `PlanRecord`, if the agent records.
         """
         model = self._model
         x = model.see(image, noise.image)
         post_noise = None if noise.post is None else noise.post[:, None]
         _, post = model.dynamics.observe(
-            model.encoder(x)[:, None],
-            action[:, None],
+            model.embed(x[:, None], memory.image),
+            memory.action[:, None],
             (None, post_noise),
-            state,
+            memory.state,
         )
         state = tf.nest.map_structure(lambda x: x[:, 0], post)
         objective = self.predicted_return(state, noise.latent)
+        start = memory.start
         plan = cross_entropy_method(
             objective,
             noise.plan,
@@ -208,7 +219,9 @@ class MPCAgent:
             # effect on return: none when off.
             start = tf.pad(plan[:, 1:], [[0, 0], [0, 1], [0, 0]])
         action = plan[:, 0] + action_noise * noise.explore
-        return tf.clip_by_value(action, -1.0, 1.0), state, start, *record
+        action = tf.clip_by_value(action, -1.0, 1.0)
+        image = None if memory.image is None else x
+        return Memory(state, action, start, image), *record
 
     def predicted_return(self, state: Any, latent: tf.Tensor | None):
         """The planner's objective: sum of mean rewards over the horizon.

@@ -18,6 +18,9 @@ from planet_tf.tools.preprocess import postprocess, preprocess
 
 Metrics = dict[str, tf.Tensor]
 
+# Few pixels change by more than a third of their range from image to image.
+_MOTION = 3.0
+
 
 class Noise(NamedTuple):
     """All randomness of one pass over a batch."""
@@ -63,6 +66,8 @@ class WorldModel(tf.keras.layers.Layer):
         gradient_heads: Heads whose loss trains encoder and dynamics too. The
             others read features that pass no gradient on.
         image_bits: Colour depth the model sees, 1 to 8.
+        encode_motion: The encoder, of 6 channels, also sees how each image
+            differs from the one before.
         image_every: Each chunk compares one image in so many rows.
         center_images: The networks see, and predict, differences to
             `background`.
@@ -96,6 +101,7 @@ class WorldModel(tf.keras.layers.Layer):
         diagnostics: dict[str, VectorHead] | None = None,
         gradient_heads: Collection[str] = ("image", "reward"),
         image_bits: int = 5,
+        encode_motion: bool = False,
         image_every: int = 1,
         center_images: bool = False,
         mean_only: bool = False,
@@ -123,6 +129,7 @@ class WorldModel(tf.keras.layers.Layer):
         self.diagnostics = diagnostics or {}
         self.image_bits = image_bits
         self.mean_only = mean_only
+        self.encode_motion = encode_motion
         self.background = None
         if center_images:
             self.background = self.add_weight(
@@ -212,6 +219,26 @@ class WorldModel(tf.keras.layers.Layer):
         x = preprocess(image, self.image_bits, noise)
         return x if self.background is None else x - self.background
 
+    def embed(self, x: tf.Tensor, before: tf.Tensor | None = None) -> tf.Tensor:
+        """Embeddings of images.
+
+        Args:
+            x: [B, T, 64, 64, 3], from `see`.
+            before: [B, 64, 64, 3], what `see` made of the image before the
+                first; zeros by default. Without `encode_motion` not used.
+
+        Returns:
+            [B, T, E].
+        """
+        if not self.encode_motion:
+            return self.encoder(x)
+        # Deviates from planet: optional. A model of few updates, which keep
+        # its images coarse, knows poses but no speeds, and some tasks reward
+        # these; effect on return: none when off.
+        first = tf.zeros_like(x[:, :1]) if before is None else before[:, None]
+        motion = x - tf.concat([first, x[:, :-1]], 1)
+        return self.encoder(tf.concat([x, _MOTION * motion], -1))
+
     def show(self, x: tf.Tensor) -> tf.Tensor:
         """Inverse of `see` with noise, at `image_bits`: mostly in [0, 1]."""
         if self.background is not None:
@@ -270,7 +297,7 @@ class WorldModel(tf.keras.layers.Layer):
         """
         target = self.see(batch["image"], noise.image)
         prior, post = self.dynamics.observe(
-            self.encoder(target), batch["action"], (noise.prior, noise.post)
+            self.embed(target), batch["action"], (noise.prior, noise.post)
         )
         features = self.dynamics.features(post)
         frozen = tf.stop_gradient(features)

@@ -18,7 +18,7 @@ IMAGE_SHAPE = (64, 64, 3)
 
 
 class Encoder(tf.keras.layers.Layer):
-    """Images [..., 64, 64, 3] to embeddings [..., 32 * depth].
+    """Images [..., 64, 64, channels] to embeddings [..., 32 * depth].
 
     Args:
         depth: Filters of the first convolution.
@@ -27,6 +27,7 @@ class Encoder(tf.keras.layers.Layer):
         normalize: The units of each embedding have mean 0 and variance 1:
             layer normalisation (Ba et al., 2016, equation 3) without its
             learned gain and bias.
+        channels: Of the images.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Encoder(tf.keras.layers.Layer):
         precision: str = "float32",
         activation: str = "relu",
         normalize: bool = False,
+        channels: int = IMAGE_SHAPE[-1],
         name: str = "encoder",
     ):
         super().__init__(name=name)
@@ -43,9 +45,10 @@ class Encoder(tf.keras.layers.Layer):
         # networks died on two tasks; effect on return: none when "relu".
         self._act = ACTIVATIONS[activation]
         self._normalize = normalize
+        self.image_shape = (*IMAGE_SHAPE[:2], channels)
         self.embed_size = 32 * depth
         self.convs = []
-        channels, size = IMAGE_SHAPE[-1], IMAGE_SHAPE[0]
+        size = IMAGE_SHAPE[0]
         for i, filters in enumerate([depth, 2 * depth, 4 * depth, 8 * depth]):
             conv = tf.keras.layers.Conv2D(
                 filters, 4, strides=2, name=f"conv_{i}"
@@ -56,9 +59,9 @@ class Encoder(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        """Maps [..., 64, 64, 3] of `WorldModel.see` to [..., 32 * depth]."""
+        """Maps [..., 64, 64, channels] to [..., 32 * depth]."""
         leading = image.shape[:-3]
-        x = tf.cast(tf.reshape(image, [-1, *IMAGE_SHAPE]), self._precision)
+        x = tf.cast(tf.reshape(image, [-1, *self.image_shape]), self._precision)
         for conv in self.convs:
             # What `conv(x)` computes in float32.
             kernel = tf.cast(conv.kernel, self._precision)

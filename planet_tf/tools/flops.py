@@ -5,12 +5,17 @@ and the optimizer are left out (below one percent at the paper's sizes).
 """
 
 
-def frame_flops(conv_depth: int, features: int) -> dict[str, int]:
-    """Forward operations per image of `encoder` and `decoder`."""
+def frame_flops(
+    conv_depth: int, features: int, channels: int = 3
+) -> dict[str, int]:
+    """Forward operations per image of `encoder` and `decoder`.
+
+    The encoder's image has so many `channels`.
+    """
     d = conv_depth
     # (output positions, kernel area, channels in, channels out)
     encoder = [
-        (31**2, 16, 3, d),
+        (31**2, 16, channels, d),
         (14**2, 16, d, 2 * d),
         (6**2, 16, 2 * d, 4 * d),
         (2**2, 16, 4 * d, 8 * d),
@@ -58,18 +63,19 @@ def update_flops(
     conv_depth: int,
     action_dim: int,
     image_every: int = 1,
+    channels: int = 3,
     **sizes: int,
 ) -> int:
     """Operations of one gradient step on RSSM; keywords as `step_flops`.
 
-    One image in `image_every` rows of a chunk is decoded. The backward pass
-    costs twice the forward pass, except that nothing needs the gradient of the
-    images.
+    One image in `image_every` rows of a chunk is decoded; the encoder sees all,
+    of so many `channels`. The backward pass costs twice the forward pass, but
+    nothing needs the gradient of the images.
     """
     features = sizes.get("stoch", 30) + sizes.get("deter", 200)
-    frame = frame_flops(conv_depth, features)
+    frame = frame_flops(conv_depth, features, channels)
     step = step_flops(action_dim, 32 * conv_depth, **sizes)
-    images = 2 * 31**2 * 16 * 3 * conv_depth
+    images = 2 * 31**2 * 16 * channels * conv_depth
     each = 3 * (frame["encoder"] + sum(step.values())) - images
     drawn = max(length // image_every, 1)
     return batch * (length * each + drawn * 3 * frame["decoder"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.control.mpc_agent import MPCAgent, PolicyNoise
+from planet_tf.control.mpc_agent import Memory, MPCAgent, PolicyNoise
 from planet_tf.control.planning import cross_entropy_method
 from scripts.parity.model import STATE, build, check_state
 from scripts.parity.report import UNROLL, Parity
@@ -70,21 +70,25 @@ def agent(p: Parity) -> None:
     # Compiled as when acting.
     decide = tf.function(policy.decide)
 
-    def call(i: int, state: Any, action: tf.Tensor) -> tuple:
+    def call(i: int, memory: Memory) -> Memory:
         noise = PolicyNoise(None, post[i], plan[i], latent[i], explore[i])
         scale = tf.constant(float(p.settings["exploration"]))
         # Searches of the original know nothing of the last plan.
-        return decide(images[i], state, action, None, scale, noise)[:2]
+        return decide(images[i], memory, scale, noise)[0]
 
-    start = model.dynamics.initial(1), tf.zeros(explore.shape[1:])
-    first, state = call(0, *start)
-    second, later = call(1, state, first)
-    actions = tf.stack([first, second])
+    start = Memory(
+        model.dynamics.initial(1), tf.zeros(explore.shape[1:]), None, None
+    )
+    first = call(0, start)
+    second = call(1, first)
+    actions = tf.stack([first.action, second.action])
     p.check("agent:action", actions, UNROLL)
     p.check("agent:prev_action", actions, UNROLL)
-    states = tf.nest.map_structure(lambda *x: tf.stack(x), state, later)
+    states = tf.nest.map_structure(
+        lambda *x: tf.stack(x), first.state, second.state
+    )
     check_state(p, "agent:state", states)
-    p.check("agent:action_after_reset", call(0, *start)[0], UNROLL)
+    p.check("agent:action_after_reset", call(0, start).action, UNROLL)
 
 
 def elites(p: Parity) -> int:
