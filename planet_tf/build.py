@@ -56,7 +56,9 @@ def world_model(
             `gradient_heads` that there are not.
     """
     conv = (config.conv_depth, config.precision, config.conv_activation)
-    encoder = Encoder(*conv, config.normalize_embed, totals.channels(config))
+    encoder = Encoder(
+        *conv, config.normalize_embed, totals.encoder_channels(config)
+    )
     dynamics = _dynamics(config, action_dim, encoder.embed_size, rssm)
     size = dynamics.feature_size
 

@@ -54,10 +54,6 @@ class Config:
         5, "Bits of colour that the model sees.", ">= 1, <= 8"
     )
 
-    encode_motion: bool = param(
-        False, "The encoder also sees how each image differs from the last."
-    )
-
     activation: str = param(
         "relu",
         "Activation of reward head and dynamics, except in drnn.",
@@ -216,6 +212,9 @@ class Config:
         False,
         "Encoder and decoder see differences to the mean image of the seed "
         "episodes, of all tasks together; fixed once a run has begun.",
+    )
+    encode_motion: bool = param(
+        False, "The encoder also sees how each image differs from the last."
     )
     image_loss_every: int = param(
         1,

@@ -154,7 +154,7 @@ def _cpu_hours(
         config.conv_depth,
         action_dim,
         config.image_loss_every,
-        totals.channels(config),
+        totals.encoder_channels(config),
         **sizes,
     )
     total = schedule.total_updates * update

@@ -26,8 +26,8 @@ def widths(config: Config) -> dict[str, int]:
     }
 
 
-def channels(config: Config) -> int:
-    """Of the images that the encoder sees."""
+def encoder_channels(config: Config) -> int:
+    """Channels of what the encoder sees: the image, and its motion if any."""
     return 6 if config.encode_motion else 3
 
 

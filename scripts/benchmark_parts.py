@@ -320,7 +320,7 @@ def _arithmetic(
         config.conv_depth,
         action_dim,
         config.image_loss_every,
-        totals.channels(config),
+        totals.encoder_channels(config),
         **sizes,
     )
     plan = flops.plan_flops(

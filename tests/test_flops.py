@@ -12,4 +12,8 @@ def test_paper_sizes():
     sparse = flops.update_flops(50, 50, 32, 2, 5) / 1e9
     decoder = 3 * 2500 * flops.frame_flops(32, 230)["decoder"] / 1e9
     assert sparse == pytest.approx(588 - 0.8 * decoder, abs=1)
+    # Forward, and the kernel's gradient.
+    motion = flops.update_flops(50, 50, 32, 2, channels=6)
+    more = motion - flops.update_flops(50, 50, 32, 2)
+    assert more == 2 * 2500 * 2 * 31**2 * 16 * 3 * 32
     assert flops.plan_flops(1000, 10, 12, 2) / 1e9 == pytest.approx(131, abs=1)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from planet_tf import build, config
 from planet_tf.control.mpc_agent import Memory
 from planet_tf.control.planning import cross_entropy_method
+from planet_tf.models.world_model import Noise
 
 TINY = config.Config(
     conv_depth=2,
@@ -45,7 +46,10 @@ def _resident() -> int:
 
 def test_one_trace_and_flat_memory():
     """A Python number among the arguments would trace (and leak) each call."""
-    agent = build.agent(TINY, build.world_model(TINY, 2), 2)
+    values = dataclasses.replace(
+        TINY, planner_warm_start=True, encode_motion=True
+    )
+    agent = build.agent(values, build.world_model(values, 2), 2)
     images = _images(1)
     agent.action_noise = 0.3
     for episode in range(2):
@@ -115,14 +119,17 @@ def test_rows_do_not_mix(agent):
     noise = agent.draw_noise(tf.constant([1, 2]), 3)
     state, action = model.dynamics.initial(3), tf.zeros([3, 2])
     start = tf.random.stateless_uniform([3, 3, 2], [0, 1], -1.0, 1.0)
+    seen = tf.zeros(images.shape)
     together, *_ = agent.decide(
-        images, Memory(state, action, start, None), tf.constant(0.0), noise
+        images, Memory(state, action, start, seen), tf.constant(0.0), noise
     )
     for i in range(3):
         row = slice(i, i + 1)
         alone, *_ = agent.decide(
             images[row],
-            Memory(model.dynamics.initial(1), action[row], start[row], None),
+            Memory(
+                model.dynamics.initial(1), action[row], start[row], seen[row]
+            ),
             tf.constant(0.0),
             noise._replace(
                 image=noise.image[row],
@@ -148,11 +155,12 @@ def test_acting_filters_as_training_does():
     noise = [agent.draw_noise(seed, 2).image for seed in seeds]
     images = [_images(2, t) for t in range(3)]
     actions = [tf.zeros([2, 2]), *map(agent.act, images)][:-1]
-    _, post = model.dynamics.observe(
-        model.embed(model.see(tf.stack(images, 1), tf.stack(noise, 1))),
-        tf.stack(actions, 1),
-        (None, None),
-    )
+    batch = {
+        "image": tf.stack(images, 1),
+        "action": tf.stack(actions, 1),
+        "reward": tf.zeros([2, 3]),
+    }
+    *_, post = model.objectives(batch, Noise(tf.stack(noise, 1), None, None))
     np.testing.assert_allclose(
         agent._memory.state.deter, post.deter[:, -1], atol=1e-5
     )

@@ -94,6 +94,7 @@ def test_drnn_with_several_collectors(tmp_path):
         "--drnn_action_to_decoder",
         "--nodrnn_sample_to_encoder",
         "--nodrnn_decoder_to_sample",
+        "--encode_motion",
         "--train_collects=[{}, {name: both, batch_size: 2, topk: 1,"
         " iterations: 1}, {name: late, after: 4}]",
         "--test_collects=[{}, {name: noisy, action_noise: 0.5}]",

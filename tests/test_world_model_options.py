@@ -1,4 +1,4 @@
-"""Global divergence, diagnostics and heads without gradient."""
+"""Global divergence, diagnostics, heads without gradient, what images show."""
 
 import numpy as np
 import pytest
@@ -170,7 +170,7 @@ def test_motion():
     np.testing.assert_allclose(
         model.embed(x, before), model.encoder(both), atol=1e-5
     )
-    # Whose first image is of an episode, or of a chunk.
+    # Without an image before, as at the start of a chunk: zeros.
     np.testing.assert_allclose(
         model.embed(x), model.embed(x, tf.zeros_like(before)), atol=1e-6
     )

@@ -41,9 +41,7 @@ class Memory(NamedTuple):
     action: tf.Tensor  # [B, A] in [-1, 1], the last one; zeros at first
     # [B, H, A] in [-1, 1], where the next search starts; None: at zeros.
     start: tf.Tensor | None
-    # [B, 64, 64, 3] last image, from `WorldModel.see`, where the model wants
-    # it; zeros at first.
-    image: tf.Tensor | None
+    image: tf.Tensor  # [B, 64, 64, 3], what `see` made of it; zeros at first
 
 
 class MPCAgent:
@@ -93,16 +91,14 @@ class MPCAgent:
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
-        start = image = None
+        start = None
         if self._warm_start:
             start = tf.zeros([batch, self._horizon, self._action_dim])
-        if self._model.encode_motion:
-            image = tf.zeros([batch, *IMAGE_SHAPE])
         self._memory = Memory(
             self._model.dynamics.initial(batch),
             tf.zeros([batch, self._action_dim]),
             start,
-            image,
+            tf.zeros([batch, *IMAGE_SHAPE]),
         )
         self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
         self._steps = 0
@@ -181,8 +177,9 @@ class MPCAgent:
             noise: See `draw_noise`.
 
         Returns:
-            The memory, with the belief given `image` and the action to
-            execute; a `PlanRecord`, if the agent records.
+            The next memory: the belief given `image`, the action to execute,
+            where the next search starts, and what was seen; a `PlanRecord`,
+            if the agent records.
         """
         model = self._model
         x = model.see(image, noise.image)
@@ -220,8 +217,7 @@ class MPCAgent:
             start = tf.pad(plan[:, 1:], [[0, 0], [0, 1], [0, 0]])
         action = plan[:, 0] + action_noise * noise.explore
         action = tf.clip_by_value(action, -1.0, 1.0)
-        image = None if memory.image is None else x
-        return Memory(state, action, start, image), *record
+        return Memory(state, action, start, x), *record
 
     def predicted_return(self, state: Any, latent: tf.Tensor | None):
         """The planner's objective: sum of mean rewards over the horizon.

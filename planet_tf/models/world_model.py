@@ -18,7 +18,7 @@ from planet_tf.tools.preprocess import postprocess, preprocess
 
 Metrics = dict[str, tf.Tensor]
 
-# Few pixels change by more than a third of their range from image to image.
+# Changes are small beside images: three times them are mostly in [-1, 1].
 _MOTION = 3.0
 
 
@@ -225,16 +225,18 @@ class WorldModel(tf.keras.layers.Layer):
         Args:
             x: [B, T, 64, 64, 3], from `see`.
             before: [B, 64, 64, 3], what `see` made of the image before the
-                first; zeros by default. Without `encode_motion` not used.
+                first. By default zeros, also at the start of an episode: the
+                mean image with `center_images`, otherwise gray. Without
+                `encode_motion` not used.
 
         Returns:
             [B, T, E].
         """
         if not self.encode_motion:
             return self.encoder(x)
-        # Deviates from planet: optional. A model of few updates, which keep
-        # its images coarse, knows poses but no speeds, and some tasks reward
-        # these; effect on return: none when off.
+        # Deviates from planet: optional. After few updates a model's images
+        # are coarse: it knows poses but no speeds, which some tasks reward;
+        # effect on return: none when off.
         first = tf.zeros_like(x[:, :1]) if before is None else before[:, None]
         motion = x - tf.concat([first, x[:, :-1]], 1)
         return self.encoder(tf.concat([x, _MOTION * motion], -1))

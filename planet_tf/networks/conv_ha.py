@@ -45,7 +45,6 @@ class Encoder(tf.keras.layers.Layer):
         # networks died on two tasks; effect on return: none when "relu".
         self._act = ACTIVATIONS[activation]
         self._normalize = normalize
-        self.image_shape = (*IMAGE_SHAPE[:2], channels)
         self.embed_size = 32 * depth
         self.convs = []
         size = IMAGE_SHAPE[0]
@@ -61,7 +60,7 @@ class Encoder(tf.keras.layers.Layer):
     def call(self, image: tf.Tensor) -> tf.Tensor:
         """Maps [..., 64, 64, channels] to [..., 32 * depth]."""
         leading = image.shape[:-3]
-        x = tf.cast(tf.reshape(image, [-1, *self.image_shape]), self._precision)
+        x = tf.cast(tf.reshape(image, [-1, *image.shape[-3:]]), self._precision)
         for conv in self.convs:
             # What `conv(x)` computes in float32.
             kernel = tf.cast(conv.kernel, self._precision)

@@ -77,7 +77,10 @@ def agent(p: Parity) -> None:
         return decide(images[i], memory, scale, noise)[0]
 
     start = Memory(
-        model.dynamics.initial(1), tf.zeros(explore.shape[1:]), None, None
+        model.dynamics.initial(1),
+        tf.zeros(explore.shape[1:]),
+        None,
+        tf.zeros_like(images[0]),
     )
     first = call(0, start)
     second = call(1, first)
