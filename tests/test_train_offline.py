@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import types
 
 import numpy as np
 import pytest
@@ -53,13 +54,31 @@ def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
         "test/reward": 3,
         "test/kl": 4,
     }
-    horizon = runs.TINY.planner_horizon
+    config = dataclasses.replace(runs.TINY, planner_horizon=7)
+    horizon = config.planner_horizon
     curve = np.repeat([5.0, 9.0], [horizon, 45 - horizon])
+    reward = np.random.default_rng(0).normal(size=[64, 50])
+    mean = reward[:, 5:10].mean()
+    ahead = reward.copy()  # Unseen and beyond the horizon.
+    ahead[:, 5 : 5 + horizon] = mean - (reward - mean)[:, 5 : 5 + horizon] / 2
+    predictions = types.SimpleNamespace(
+        **{
+            name: types.SimpleNamespace(values={"reward": guess})
+            for name, guess in (
+                ("post", reward),
+                ("prior", np.full([64, 50], reward.mean())),
+                ("open", ahead),
+            )
+        }
+    )
     found = evaluation.Holdout(
-        metrics, {"open_loop/reward_by_step": curve}, {}, None
+        metrics,
+        {"open_loop/reward_by_step": curve},
+        {"reward": reward},
+        predictions,
     )
     monkeypatch.setattr(evaluation, "holdout", lambda *_: found)
-    train_offline.compare(runs.TINY, str(tmp_path), 0.1, 0.1)
+    train_offline.compare(config, str(tmp_path), 0.1, 0.1)
     header, line = capsys.readouterr().out.splitlines()
     # Two spaces or more, as a name may be two words.
     names, values = (re.split("  +", x.strip()) for x in (header, line))
@@ -70,7 +89,18 @@ def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
         "reward": 3,
         "kl": 4,
         "reward error": 5,
+        "R2 post": 1,
+        "R2 next": 0,
+        "R2 open": -1.25,
+        "sums": -1,
     }
+
+
+def test_scores_on_later_episodes_alone(tmp_path):
+    for split in ("train", "test"):
+        _episodes(tmp_path, split, 21)
+    with pytest.raises(ValueError, match="test_episodes holds 0 episodes"):
+        train_offline.compare(runs.TINY, str(tmp_path), 1, 1, skip=1)
 
 
 def test_missing_episodes_are_named(tmp_path):

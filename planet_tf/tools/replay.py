@@ -61,6 +61,7 @@ class Replay:
             the same. Not with `read_only`.
         rows: Shapes of the rows, see `row_shapes`. None: `KEYS` have those of
             the first episode, which may be the one that does not belong here.
+        first: Episodes with a lower running number are not read.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -75,6 +76,7 @@ class Replay:
         read_only: bool = False,
         on_disk: bool = False,
         rows: Shapes | None = None,
+        first: int = 0,
     ):
         self._directory = pathlib.Path(directory).expanduser()
         self._on_disk = on_disk
@@ -94,6 +96,8 @@ class Replay:
             _drop(self._directory, end)
         for path in sorted(self._directory.glob("*.npz"), key=_index):
             self.next_index = max(self.next_index, _index(path) + 1)
+            if -1 < _index(path) < first:
+                continue
             try:
                 task, episode = _read(path, on_disk)
                 if tasks is not None and task not in tasks:
