@@ -111,6 +111,7 @@ def world_model(
         prior_scale=config.prior_divergence_scale,
         global_scale=config.global_div_scale,
         overshooting_scale=config.overshooting_scale,
+        overshooting_reward_scale=config.overshooting_reward_scale,
         overshooting_distance=config.overshooting_distance,
         overshooting_stop=config.os_stop_posterior_grad,
     )

@@ -221,6 +221,12 @@ class Config:
         "One image in so many rows of a chunk is decoded and compared.",
         ">= 1",
     )
+    overshooting_reward_scale: float = param(
+        0.0,
+        "Weight of the rewards' negative log-likelihood under predictions 1 "
+        "to --overshooting_distance rows ahead.",
+        ">= 0",
+    )
     prior_divergence_scale: float = param(
         0.0,
         "Weight of a second KL(post || prior), without free nats, that does "

@@ -57,17 +57,18 @@ def validate(config: Config) -> None:
         f"--planner_topk={config.planner_topk}: must be at most "
         f"--planner_amount={config.planner_amount}",
     )
+    overshoots = config.overshooting_scale or config.overshooting_reward_scale
     _require(
-        config.overshooting_scale == 0
-        or 2 <= config.overshooting_distance < length,
+        not overshoots or 2 <= config.overshooting_distance < length,
         f"--overshooting_distance={config.overshooting_distance}: must be "
         f"from 2 to {length - 1}, one less than a chunk, with "
-        f"--overshooting_scale={config.overshooting_scale}",
+        f"--overshooting_scale={config.overshooting_scale} and "
+        f"--overshooting_reward_scale={config.overshooting_reward_scale}",
     )
     _require(
-        config.overshooting_scale or not config.overshooting_distance,
+        overshoots or not config.overshooting_distance,
         f"--overshooting_distance={config.overshooting_distance}: has no "
-        "effect without --overshooting_scale",
+        "effect without --overshooting_scale or --overshooting_reward_scale",
     )
     _require(
         config.train_collects or not config.collect_while_training,

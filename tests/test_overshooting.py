@@ -27,12 +27,9 @@ class _Adding:
 
 def _overshoot(post, action, steps=4):
     post, action = np.float32(post), np.float32(action)
+    post = _State(tf.constant(post[None, :, None]))
     prior, target, mask = overshoot(
-        _Adding(),
-        tf.constant(action[None, :, None]),
-        _State(tf.constant(post[None, :, None])),
-        None,
-        steps,
+        _Adding(), tf.constant(action[None, :, None]), post, None, steps, post
     )
     prior, target = prior.stoch[0, :, :, 0], target.stoch[0, :, :, 0]
     # By steps ahead, zero where there is nothing to predict.
@@ -73,6 +70,7 @@ TINY = {
     "num_layers": 1,
     "num_units": 5,
     "overshooting_scale": 0.7,
+    "overshooting_reward_scale": 0.3,
     "overshooting_distance": 3,
     "free_nats": 0.01,
 }
@@ -90,13 +88,13 @@ def _batch():
 
 @pytest.mark.parametrize("kind", ["rssm", "ssm", "drnn"])
 def test_naive_double_loop(kind):
-    """Mask, distances, denominator and free nats of the loss term."""
+    """Mask, distances, denominator and free nats of the loss terms."""
     options = dict(TINY, model=kind)
     model = build.world_model(config.Config(**options), 2)
     batch = _batch()
     noise = model.draw_noise(tf.constant([0, 1]), B, T)
     steps, _, post = model.objectives(batch, noise)
-    total = 0.0
+    total = rewards = 0.0
     for t in range(T):
         state = model.dynamics.initial(B)
         if t:
@@ -109,26 +107,54 @@ def test_naive_double_loop(kind):
             prior = model.dynamics.imagine(action, eps, state)
             state = tf.nest.map_structure(lambda x: x[:, 0], prior)
             target = tf.nest.map_structure(lambda x, i=t + k: x[:, i], post)
+            expected = model.reward(model.dynamics.features(state))
+            off = expected - batch["reward"][:, t + k]
+            rewards -= np.sum(off**2 / 2 + np.log(2 * np.pi) / 2)
             if k:
                 kl = cell.kl_divergence(target, state)
                 total += np.maximum(0, kl - 0.01).sum()
     mean = tf.reduce_mean(steps["overshooting"])
     np.testing.assert_allclose(mean, total / (B * T * (D - 1)), rtol=1e-4)
+    mean_reward = tf.reduce_mean(steps["overshooting_reward"])
+    np.testing.assert_allclose(mean_reward, rewards / (B * T * D), rtol=1e-4)
     loss, metrics = model.loss(batch, noise)
     expected = (
         -metrics["image"]
         - 10 * metrics["reward"]
         + metrics["divergence"]
         + 0.7 * mean
+        - 0.3 * mean_reward
     )
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_costs_nothing_when_off():
     """No noise is drawn and no term computed without a weight."""
-    options = dict(TINY, overshooting_scale=0.0)
+    scales = ("overshooting_scale", "overshooting_reward_scale")
+    options = TINY | dict.fromkeys(scales, 0.0)
     model = build.world_model(config.Config(**options), 2)
     noise = model.draw_noise(tf.constant([0, 1]), B, T)
     assert noise.overshooting is None
     steps, _, _ = model.objectives(_batch(), noise)
     assert set(steps) == {"image", "reward", "kl", "divergence"}
+
+
+@pytest.mark.parametrize("heads", [("image", "reward"), ("image",)])
+def test_rewards_ahead_train_dynamics(heads):
+    """Unless rewards are not to; the head learns in any case."""
+    options = TINY | {"overshooting_scale": 0.0, "gradient_heads": heads}
+    model = build.world_model(config.Config(**options), 2)
+    noise = model.draw_noise(tf.constant([0, 1]), B, T)
+    with tf.GradientTape() as tape:
+        steps, _, _ = model.objectives(_batch(), noise)
+        loss = tf.reduce_mean(steps["overshooting_reward"])
+    assert "overshooting" not in steps
+    prior, head = tape.gradient(
+        loss,
+        (
+            model.dynamics.prior.trainable_variables,
+            model.reward.trainable_variables,
+        ),
+    )
+    assert all((g is not None) == ("reward" in heads) for g in prior)
+    assert all(g is not None for g in head)

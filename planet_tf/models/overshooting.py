@@ -20,6 +20,7 @@ def overshoot(
     post: Any,
     noise: tf.Tensor | None,
     steps: int,
+    targets: Any,
 ) -> tuple[Any, Any, tf.Tensor]:
     """Predicts from every step on (paper, section 4; `overshooting.py`).
 
@@ -29,11 +30,12 @@ def overshoot(
         post: Closed-loop posteriors [B, T, .], from a zero state on.
         noise: [B, T, K, S], or None for means.
         steps: K.
+        targets: Structure of [B, T, ...] that predictions are compared with.
 
     Returns:
-        Priors and the posteriors they are to match, [B, T, K, .], and a mask
-        [B, T, K]: 1.0 where t + k < T. The rest are finite numbers without a
-        meaning.
+        Priors [B, T, K, .], the targets of the same times, [B, T, K, ...], and
+        a mask [B, T, K]: 1.0 where t + k < T. The rest are finite numbers
+        without a meaning.
     """
     B, T = action.shape[:2]
     time = tf.range(T)[:, None] + tf.range(steps)[None]
@@ -57,4 +59,4 @@ def overshoot(
         lambda x: tf.reshape(x, [B, T, steps, x.shape[-1]]), prior
     )
     mask = tf.broadcast_to(tf.cast(time < T, tf.float32), [B, T, steps])
-    return prior, tf.nest.map_structure(ahead, post), mask
+    return prior, tf.nest.map_structure(ahead, targets), mask

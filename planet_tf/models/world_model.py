@@ -81,8 +81,11 @@ class WorldModel(tf.keras.layers.Layer):
             (In drnn both share weights.)
         global_scale: Weight of KL(post || Normal(0, 1)).
         overshooting_scale: Weight of latent overshooting.
+        overshooting_reward_scale: Weight of the reward's negative
+            log-likelihood under predictions 1 to `overshooting_distance` steps
+            ahead.
         overshooting_distance: Predictions 2 to this many steps ahead count;
-            one step ahead is the KL term. At least 2 where the scale is not 0.
+            one step ahead is the KL term. At least 2 where a scale is not 0.
         overshooting_stop: Overshooting trains the predictions alone, not the
             posteriors they are compared with (`os_stop_posterior_grad`).
 
@@ -112,11 +115,13 @@ class WorldModel(tf.keras.layers.Layer):
         prior_scale: float = 0.0,
         global_scale: float = 0.0,
         overshooting_scale: float = 0.0,
+        overshooting_reward_scale: float = 0.0,
         overshooting_distance: int = 0,
         overshooting_stop: bool = True,
     ):
         super().__init__(name="world_model")
-        if overshooting_scale and overshooting_distance < 2:
+        overshoots = overshooting_scale or overshooting_reward_scale
+        if overshoots and overshooting_distance < 2:
             raise ValueError(
                 "overshooting compares predictions 2 to "
                 "`overshooting_distance` steps ahead, which must be at least "
@@ -141,7 +146,7 @@ class WorldModel(tf.keras.layers.Layer):
         self._image_every = image_every
         self._gradient_heads = frozenset(gradient_heads)
         self._free_nats = free_nats
-        self._distance = overshooting_distance
+        self._distance = overshooting_distance if overshoots else 0
         self._stop = overshooting_stop
         # Log-probabilities are to grow, divergences to shrink. What has no
         # weight is not computed and trains nothing.
@@ -153,6 +158,7 @@ class WorldModel(tf.keras.layers.Layer):
             "prior_divergence": prior_scale,
             "global_divergence": global_scale,
             "overshooting": overshooting_scale,
+            "overshooting_reward": -overshooting_reward_scale,
         }
         self._scales = {k: v for k, v in self._scales.items() if v}
         self.built = True
@@ -187,7 +193,7 @@ class WorldModel(tf.keras.layers.Layer):
             return Noise(image, None, None, None, image_rows)
         size = self.dynamics.stoch_size
         overshooting = None
-        if "overshooting" in self._scales:
+        if self._distance:
             shape = [batch, length, self._distance, size]
             overshooting = draw_normal(shape, seeds[3])
         return Noise(
@@ -333,26 +339,48 @@ class WorldModel(tf.keras.layers.Layer):
                 mean=tf.zeros_like(post.mean), std=tf.ones_like(post.std)
             )
             steps["global_divergence"] = cell.kl_divergence(post, unit)
-        if "overshooting" in self._scales:
-            steps["overshooting"] = self._overshooting(
-                batch["action"], post, noise.overshooting
-            )
+        if self._distance:
+            steps |= self._overshooting(batch, post, noise.overshooting)
         return steps, prior, post
 
     def _overshooting(
-        self, action: tf.Tensor, post: Any, noise: tf.Tensor | None
-    ) -> tf.Tensor:
-        """KL of predictions 2 to D steps ahead: [B, T, D - 1]."""
-        prior, target, mask = overshoot(
-            self.dynamics, action, post, noise, self._distance
+        self, batch: dict[str, tf.Tensor], post: Any, noise: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """Terms that compare predictions from every step with what came.
+
+        Returns:
+            Of `overshooting` and `overshooting_reward` those with a weight: KL
+            2 to D steps ahead [B, T, D - 1], and log-probabilities of rewards
+            1 to D steps ahead [B, T, D].
+        """
+        prior, (target, reward), mask = overshoot(
+            self.dynamics,
+            batch["action"],
+            post,
+            noise,
+            self._distance,
+            (post, batch["reward"]),
         )
-        if self._stop:
-            target = tf.nest.map_structure(tf.stop_gradient, target)
-        kl = self._beyond_free_nats(cell.kl_divergence(target, prior))
-        # Deviates from planet: entries past the end of the chunk are 0, where
-        # the released code computes NaN. They stay in the denominator of the
-        # mean, as in its gradient.
-        return (mask * kl)[:, :, 1:]
+        steps = {}
+        if "overshooting" in self._scales:
+            if self._stop:
+                target = tf.nest.map_structure(tf.stop_gradient, target)
+            kl = self._beyond_free_nats(cell.kl_divergence(target, prior))
+            # Deviates from planet: entries past the end of the chunk are 0,
+            # where the released code computes NaN. They stay in the
+            # denominator of the mean, as in its gradient.
+            steps["overshooting"] = (mask * kl)[:, :, 1:]
+        if "overshooting_reward" in self._scales:
+            # Deviates from planet: optional, overshooting of an observation
+            # (paper, section 4) that costs little. A plan is chosen by rewards
+            # that are imagined, of which the loss otherwise says nothing;
+            # effect on return: none when off.
+            features = self.dynamics.features(prior)
+            if "reward" not in self._gradient_heads:
+                features = tf.stop_gradient(features)
+            log_prob = self.reward.log_prob(self.reward(features), reward)
+            steps["overshooting_reward"] = mask * log_prob
+        return steps
 
     def _beyond_free_nats(self, kl: tf.Tensor) -> tf.Tensor:
         # Per step, before any mean: one step's slack is not lent to another.
