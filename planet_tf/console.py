@@ -148,20 +148,15 @@ def _cpu_hours(
     start = time.perf_counter()
     product(a).numpy()
     rate = 2 * size**3 / (time.perf_counter() - start)
-    sizes = totals.widths(config)
-    update = flops.update_flops(
-        *config.batch_shape,
-        config.conv_depth,
-        action_dim,
-        config.image_loss_every,
-        totals.encoder_channels(config),
-        **sizes,
-    )
-    total = schedule.total_updates * update
+    total = schedule.total_updates * totals.update_flops(config, action_dim)
     for name, episodes in totals.collected(config).items():
         it = config.collectors("train")[name]
         plan = flops.plan_flops(
-            it.amount, it.iterations, it.horizon, action_dim, **sizes
+            it.amount,
+            it.iterations,
+            it.horizon,
+            action_dim,
+            **totals.widths(config),
         )
         total += episodes * length * plan
     return total / rate / 3600

@@ -1,6 +1,7 @@
 """How large a run will be, from its config alone."""
 
 from planet_tf.config import Config
+from planet_tf.tools import flops
 from planet_tf.training.schedule import Schedule
 
 
@@ -29,6 +30,20 @@ def widths(config: Config) -> dict[str, int]:
 def encoder_channels(config: Config) -> int:
     """Channels of what the encoder sees: the image, and its motion if any."""
     return 6 if config.encode_motion else 3
+
+
+def update_flops(config: Config, action_dim: int) -> int:
+    """Operations of one update, as `tools/flops.py` counts them."""
+    return flops.update_flops(
+        *config.batch_shape,
+        config.conv_depth,
+        action_dim,
+        config.image_loss_every,
+        encoder_channels(config),
+        config.overshooting_distance,
+        config.overshooting_reward_scale > 0,
+        **widths(config),
+    )
 
 
 def collected(config: Config) -> dict[str, int]:

@@ -314,20 +314,11 @@ def _arithmetic(
     """GFLOP of an update and of a plan, where they are counted."""
     if config.model != "rssm" or config.model_layers != 1:
         return None, None
-    sizes = totals.widths(config)
-    update = flops.update_flops(
-        *config.batch_shape,
-        config.conv_depth,
-        action_dim,
-        config.image_loss_every,
-        totals.encoder_channels(config),
-        **sizes,
-    )
     plan = flops.plan_flops(
         config.planner_amount,
         config.planner_iterations,
         config.planner_horizon,
         action_dim,
-        **sizes,
+        **totals.widths(config),
     )
-    return update / 1e9, plan / 1e9
+    return totals.update_flops(config, action_dim) / 1e9, plan / 1e9

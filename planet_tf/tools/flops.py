@@ -64,19 +64,23 @@ def update_flops(
     action_dim: int,
     image_every: int = 1,
     channels: int = 3,
+    overshooting: int = 0,
+    reward_ahead: bool = False,
     **sizes: int,
 ) -> int:
     """Operations of one gradient step on RSSM; keywords as `step_flops`.
 
     One image in `image_every` rows of a chunk is decoded; the encoder sees all,
-    of so many `channels`. The backward pass costs twice the forward pass, but
-    nothing needs the gradient of the images.
+    of so many `channels`. `overshooting` steps are predicted from every row,
+    and their rewards with `reward_ahead`. The backward pass costs twice the
+    forward pass, but nothing needs the gradient of the images.
     """
     features = sizes.get("stoch", 30) + sizes.get("deter", 200)
     frame = frame_flops(conv_depth, features, channels)
     step = step_flops(action_dim, 32 * conv_depth, **sizes)
     images = 2 * 31**2 * 16 * channels * conv_depth
     each = 3 * (frame["encoder"] + sum(step.values())) - images
+    each += 3 * overshooting * (step["prior"] + reward_ahead * step["reward"])
     drawn = max(length // image_every, 1)
     return batch * (length * each + drawn * 3 * frame["decoder"])
 
