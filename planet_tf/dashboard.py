@@ -94,6 +94,8 @@ lower is better; pixels in [0, 1] |
 standard deviation of what is predicted |
 | `kl` | KL(posterior, prediction) in nats; `divergence`: beyond the free \
 nats; `prior_divergence`: the same as `kl`, a term of its own in the loss |
+| `overshooting`, `overshooting_reward` | divergence of predictions several \
+steps ahead; the reward's log-density under them |
 | `prior_entropy`, `post_std`, ... | of the latent state |
 | `score` | mean return over the tasks |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |

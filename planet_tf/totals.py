@@ -38,10 +38,10 @@ def update_flops(config: Config, action_dim: int) -> int:
         *config.batch_shape,
         config.conv_depth,
         action_dim,
-        config.image_loss_every,
-        encoder_channels(config),
-        config.overshooting_distance,
-        config.overshooting_reward_scale > 0,
+        image_every=config.image_loss_every,
+        channels=encoder_channels(config),
+        overshooting=config.overshooting_distance,
+        reward_ahead=config.overshooting_reward_scale > 0,
         **widths(config),
     )
 

@@ -57,16 +57,23 @@ def validate(config: Config) -> None:
         f"--planner_topk={config.planner_topk}: must be at most "
         f"--planner_amount={config.planner_amount}",
     )
-    overshoots = config.overshooting_scale or config.overshooting_reward_scale
+    overshooting = {
+        name: least
+        for name, least in (
+            ("overshooting_scale", 2),
+            ("overshooting_reward_scale", 1),
+        )
+        if getattr(config, name)
+    }
+    for name, least in overshooting.items():
+        _require(
+            least <= config.overshooting_distance < length,
+            f"--overshooting_distance={config.overshooting_distance}: must be "
+            f"from {least} to {length - 1}, one less than a chunk, with "
+            f"--{name}={getattr(config, name)}",
+        )
     _require(
-        not overshoots or 2 <= config.overshooting_distance < length,
-        f"--overshooting_distance={config.overshooting_distance}: must be "
-        f"from 2 to {length - 1}, one less than a chunk, with "
-        f"--overshooting_scale={config.overshooting_scale} and "
-        f"--overshooting_reward_scale={config.overshooting_reward_scale}",
-    )
-    _require(
-        overshoots or not config.overshooting_distance,
+        overshooting or not config.overshooting_distance,
         f"--overshooting_distance={config.overshooting_distance}: has no "
         "effect without --overshooting_scale or --overshooting_reward_scale",
     )
@@ -96,6 +103,7 @@ def _validate_model(config: Config) -> None:
     )
     scales = {"divergence_scale", "global_div_scale"}
     scales |= {f"{name}_loss_scale" for name in config.gradient_heads}
+    scales |= {f"overshooting_{name}_scale" for name in config.gradient_heads}
     scales &= set(fields)
     _require(
         others or any(getattr(config, name) for name in scales),

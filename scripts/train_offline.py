@@ -17,15 +17,17 @@ not read, and nothing is written. A line says
                       planner's horizon after 5 images
     R2 post, next,    share of the reward's variance that is explained by the
     open              posterior, one step ahead, and open loop, 1 to 5 steps
-                      after 5 images
-    sums              correlation of the sum of rewards over that horizon with
-                      the one predicted: what a plan is chosen by
+                      after 5 images (the others: from there on)
+    sums              correlation of the reward's sum over that horizon with
+                      the one predicted: what plans are ranked by, but across
+                      states
 
-All are of 64 sequences of 50 rows.
+The scores are of 64 held-out sequences of 50 rows, or of the longest episode's.
 """
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import app, flags
@@ -38,6 +40,9 @@ from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import CONTEXT
 from planet_tf.worlds import TEST_LENGTH
+
+if TYPE_CHECKING:
+    from planet_tf.training.evaluation import Holdout
 
 _COLUMNS = (
     "seconds",
@@ -53,7 +58,7 @@ _COLUMNS = (
     "R2 open",
     "sums",
 )
-_SEQUENCES = 64
+_BATCH, _BATCHES = 16, 4  # Of held-out sequences.
 
 
 def compare(
@@ -64,13 +69,17 @@ def compare(
     Raises:
         ValueError: There are no such episodes.
     """
-    folder = expanded(logdir)
+    folder, horizon = expanded(logdir), config.planner_horizon
     replay, heldout = (
         Replay(folder / f"{split}_episodes", read_only=True, first=first)
         for split, first in (("train", 0), ("test", skip))
     )
+    if skip and not heldout.episodes:
+        raise ValueError(
+            f"--skip={skip} leaves no episode of {folder / 'test_episodes'}"
+        )
     length = max(min(TEST_LENGTH, heldout.longest(None)), 1)
-    sequences = [*heldout.batches(0, 1, _SEQUENCES, length, 0)]
+    sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]
     batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
     first = next(batches)
     # TensorFlow, which flags and missing episodes need not wait for.
@@ -99,18 +108,25 @@ def compare(
         if not loss < float("inf"):
             raise ValueError(f"The loss of update {updates} is {loss}.")
         if spent >= due:
-            found = holdout(model, sequences, fold(config.seed, "holdout", 0))
-            errors = found.curves["open_loop/reward_by_step"]
+            noise = fold(config.seed, "holdout", 0)
+            found = [holdout(model, [batch], noise) for batch in sequences]
+            metrics = {
+                name: np.mean([x.metrics[name] for x in found])
+                for name in found[0].metrics
+            }
+            errors = np.mean(
+                [x.curves["open_loop/reward_by_step"] for x in found], 0
+            )
             values = (
                 f"{spent:.0f}",
                 f"{updates:,}",
                 f"{1000 * spent / updates:.0f}",
-                f"{found.metrics['test/image']:,.2f}",
-                f"{found.metrics['closed_loop/prior_image_log_prob']:,.2f}",
-                f"{found.metrics['test/reward']:.3f}",
-                f"{found.metrics['test/kl']:.2f}",
-                f"{errors[: config.planner_horizon].mean():.3f}",
-                *(f"{x:.2f}" for x in _rewards(found, config.planner_horizon)),
+                f"{metrics['test/image']:,.2f}",
+                f"{metrics['closed_loop/prior_image_log_prob']:,.2f}",
+                f"{metrics['test/reward']:.3f}",
+                f"{metrics['test/kl']:.2f}",
+                f"{errors[:horizon].mean():.3f}",
+                *(f"{x:.2f}" for x in _rewards(found, horizon)),
             )
             print("  ".join(f"{value:>12}" for value in values), flush=True)
             if spent >= seconds:
@@ -118,30 +134,28 @@ def compare(
             due = min(due + every, seconds)
 
 
-def _rewards(found, horizon: int) -> list[float]:
-    """What the last four columns say of a `Holdout`; nan without variance."""
-    truth = found.batch["reward"]
+def _rewards(found: "list[Holdout]", horizon: int) -> list[float]:
+    """What the last four columns say; nan where rewards do not vary."""
+    truth = np.concatenate([x.batch["reward"] for x in found])[:, CONTEXT:]
     post, prior, ahead = (
-        prediction.values["reward"]
-        for prediction in (
-            found.predictions.post,
-            found.predictions.prior,
-            found.predictions.open,
-        )
+        np.concatenate(
+            [getattr(x.predictions, name).values["reward"] for x in found]
+        )[:, CONTEXT:]
+        for name in ("post", "prior", "open")
     )
-    near, far = (slice(CONTEXT, CONTEXT + k) for k in (5, horizon))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return [
-            *(
-                1 - np.mean((guess - true) ** 2) / np.var(true)
-                for guess, true in (
-                    (post, truth),
-                    (prior, truth),
-                    (ahead[:, near], truth[:, near]),
-                )
-            ),
-            np.corrcoef(ahead[:, far].sum(1), truth[:, far].sum(1))[0, 1],
-        ]
+
+    def explained(guess: np.ndarray, truth: np.ndarray) -> float:
+        return 1 - np.mean((guess - truth) ** 2) / (np.var(truth) or np.nan)
+
+    sums = (x[:, :horizon].sum(1) for x in (ahead, truth))
+    with np.errstate(invalid="ignore"):  # No variance.
+        correlation = np.corrcoef(*sums)[0, 1]
+    return [
+        explained(post, truth),
+        explained(prior, truth),
+        explained(ahead[:, :5], truth[:, :5]),
+        correlation,
+    ]
 
 
 def main(argv: list[str]) -> None:
@@ -178,7 +192,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "skip",
         0,
-        "Episodes at the start of test_episodes that are not scored on: the "
+        "Episodes of test_episodes numbered below this are not scored on: the "
         "random ones, say.",
         0,
     )

@@ -252,7 +252,14 @@ def test_bad_params_are_refused(argument, message):
             "--overshooting_scale=1 --overshooting_distance=50",
             "--overshooting_distance=50",
         ),
-        ("--overshooting_distance=3", "no effect without --overshooting_scale"),
+        (
+            "--overshooting_reward_scale=1",
+            "--overshooting_distance=0: .* 1 to 49, .* with --overshooting_rew",
+        ),
+        (
+            "--overshooting_distance=3",
+            ".*without --overshooting_scale or --overshooting_reward_scale$",
+        ),
         (
             "--collect_while_training --train_collects=[]",
             "no effect without --train_collects",
@@ -304,6 +311,7 @@ def test_unknown_task_is_refused():
 def test_borders_are_valid():
     validate(Config(batch_shape=(50, 251)))
     validate(Config(overshooting_scale=1.0, overshooting_distance=49))
+    validate(Config(overshooting_reward_scale=1.0, overshooting_distance=1))
     validate(Config(planner_amount=100, planner_iterations=0, image_bits=8))
     validate(Config(train_action_noise=0.0, free_nats=0.0))
 

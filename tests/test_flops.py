@@ -17,9 +17,10 @@ def test_paper_sizes():
     more = motion - flops.update_flops(50, 50, 32, 2)
     assert more == 2 * 2500 * 2 * 31**2 * 16 * 3 * 32
     # Forward and backward, like 20 plans' steps for every row.
-    ahead = flops.update_flops(
-        50, 50, 32, 2, overshooting=20, reward_ahead=True
-    )
-    more = ahead - flops.update_flops(50, 50, 32, 2)
+    latent = flops.update_flops(50, 50, 32, 2, overshooting=20)
+    rewards = 3 * 2500 * 20 * flops.step_flops(2, 1024)["reward"]
+    more = latent + rewards - flops.update_flops(50, 50, 32, 2)
     assert more == 3 * flops.plan_flops(2500, 1, 20, 2)
+    options = {"overshooting": 20, "reward_ahead": True}
+    assert flops.update_flops(50, 50, 32, 2, **options) == latent + rewards
     assert flops.plan_flops(1000, 10, 12, 2) / 1e9 == pytest.approx(131, abs=1)

@@ -115,8 +115,9 @@ def test_naive_double_loop(kind):
                 total += np.maximum(0, kl - 0.01).sum()
     mean = tf.reduce_mean(steps["overshooting"])
     np.testing.assert_allclose(mean, total / (B * T * (D - 1)), rtol=1e-4)
+    count = B * sum(T - k for k in range(D))
     mean_reward = tf.reduce_mean(steps["overshooting_reward"])
-    np.testing.assert_allclose(mean_reward, rewards / (B * T * D), rtol=1e-4)
+    np.testing.assert_allclose(mean_reward, rewards / count, rtol=1e-4)
     loss, metrics = model.loss(batch, noise)
     expected = (
         -metrics["image"]
@@ -142,19 +143,23 @@ def test_costs_nothing_when_off():
 @pytest.mark.parametrize("heads", [("image", "reward"), ("image",)])
 def test_rewards_ahead_train_dynamics(heads):
     """Unless rewards are not to; the head learns in any case."""
-    options = TINY | {"overshooting_scale": 0.0, "gradient_heads": heads}
+    options = TINY | {
+        "overshooting_scale": 0.0,
+        "reward_loss_scale": 0.0,
+        "gradient_heads": heads,
+    }
     model = build.world_model(config.Config(**options), 2)
     noise = model.draw_noise(tf.constant([0, 1]), B, T)
     with tf.GradientTape() as tape:
         steps, _, _ = model.objectives(_batch(), noise)
         loss = tf.reduce_mean(steps["overshooting_reward"])
     assert "overshooting" not in steps
-    prior, head = tape.gradient(
-        loss,
-        (
-            model.dynamics.prior.trainable_variables,
-            model.reward.trainable_variables,
-        ),
+    parts = (model.dynamics.prior, model.encoder, model.reward)
+    prior, encoder, head = tape.gradient(
+        loss, [part.trainable_variables for part in parts]
     )
-    assert all((g is not None) == ("reward" in heads) for g in prior)
+    trained = "reward" in heads
+    assert all((g is not None) == trained for g in prior + encoder)
     assert all(g is not None for g in head)
+    # A head that trains alone is clipped alone.
+    assert len(model.variable_groups) == (1 if trained else 2)

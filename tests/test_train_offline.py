@@ -57,16 +57,19 @@ def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
     config = dataclasses.replace(runs.TINY, planner_horizon=7)
     horizon = config.planner_horizon
     curve = np.repeat([5.0, 9.0], [horizon, 45 - horizon])
-    reward = np.random.default_rng(0).normal(size=[64, 50])
-    mean = reward[:, 5:10].mean()
-    ahead = reward.copy()  # Unseen and beyond the horizon.
-    ahead[:, 5 : 5 + horizon] = mean - (reward - mean)[:, 5 : 5 + horizon] / 2
+    reward = np.random.default_rng(0).normal(size=[16, 50])
+    seen = reward[:, 5:]
+    ahead = reward.copy()  # Beyond the horizon, which does not count.
+    near = reward[:, 5:10]
+    ahead[:, 5:10] = near.mean() + 1.5 * near.std()
+    ahead[:, 10] = -reward[:, 5 : 5 + horizon].sum(1)
+    ahead[:, 11] = 0.0
     predictions = types.SimpleNamespace(
         **{
             name: types.SimpleNamespace(values={"reward": guess})
             for name, guess in (
                 ("post", reward),
-                ("prior", np.full([64, 50], reward.mean())),
+                ("prior", np.full([16, 50], seen.mean())),
                 ("open", ahead),
             )
         }
@@ -91,16 +94,28 @@ def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
         "reward error": 5,
         "R2 post": 1,
         "R2 next": 0,
-        "R2 open": -1.25,
+        "R2 open": -2.25,
         "sums": -1,
     }
 
 
-def test_scores_on_later_episodes_alone(tmp_path):
-    for split in ("train", "test"):
-        _episodes(tmp_path, split, 21)
-    with pytest.raises(ValueError, match="test_episodes holds 0 episodes"):
-        train_offline.compare(runs.TINY, str(tmp_path), 1, 1, skip=1)
+def test_scores_on_later_episodes_alone(tmp_path, monkeypatch):
+    _episodes(tmp_path, "train", 12)
+    for rows in (13, 12):
+        _episodes(tmp_path, "test", rows)
+    lengths = []
+
+    def holdout(_model, batches, _seed):
+        lengths.extend(batch["reward"].shape[1] for batch in batches)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(evaluation, "holdout", holdout)
+    for skip in (0, 1):
+        with pytest.raises(ZeroDivisionError):
+            train_offline.compare(runs.TINY, str(tmp_path), 0, 0, skip)
+    with pytest.raises(ValueError, match="--skip=2 leaves no episode of"):
+        train_offline.compare(runs.TINY, str(tmp_path), 0, 0, skip=2)
+    assert lengths == [13, 12]
 
 
 def test_missing_episodes_are_named(tmp_path):

@@ -67,13 +67,15 @@ def test_ssm_with_every_term_and_head(tmp_path):
         "--task=cup_catch",
         "--model=ssm",
         "--overshooting_scale=1",
+        "--overshooting_reward_scale=2",
         "--overshooting_distance=3",
         "--global_div_scale=0.1",
         "--state_diagnostics",
         "--gradient_heads=image,reward,position",
         "--train_collects=[{iterations: 0, action_noise: 1.0}]",
     )
-    terms = {"overshooting", "global_divergence", "position", "velocity"}
+    terms = {"overshooting", "overshooting_reward", "global_divergence"}
+    terms |= {"position", "velocity"}
     assert {f"train/{x}" for x in terms} <= set(metrics)
     assert {f"test/{x}" for x in terms} <= set(metrics)
     assert metrics["episodes"] == 2 and metrics["env_steps"] == 2000

@@ -108,10 +108,13 @@ def test_gradient_heads(trained):
         assert all((g is not None) == (name == trained) for g in gradients)
 
 
-def test_too_short_overshooting_is_refused():
+@pytest.mark.parametrize("term, least", [("scale", 2), ("reward_scale", 1)])
+def test_too_short_overshooting_is_refused(term, least):
     """One step ahead is the KL term; the mean over nothing is NaN."""
-    with pytest.raises(ValueError, match="overshooting_distance"):
-        _model(overshooting_scale=1.0, overshooting_distance=1)
+    options = {f"overshooting_{term}": 1.0}
+    with pytest.raises(ValueError, match=f"must be at least {least}"):
+        _model(**options, overshooting_distance=least - 1)
+    _model(**options, overshooting_distance=least)
 
 
 def test_prior_divergence_moves_the_prior():

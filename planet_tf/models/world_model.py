@@ -84,8 +84,9 @@ class WorldModel(tf.keras.layers.Layer):
         overshooting_reward_scale: Weight of the reward's negative
             log-likelihood under predictions 1 to `overshooting_distance` steps
             ahead.
-        overshooting_distance: Predictions 2 to this many steps ahead count;
-            one step ahead is the KL term. At least 2 where a scale is not 0.
+        overshooting_distance: Steps ahead. The KL counts from 2 on, as one
+            step ahead is the KL term: at least 2 with `overshooting_scale`, 1
+            with `overshooting_reward_scale` alone.
         overshooting_stop: Overshooting trains the predictions alone, not the
             posteriors they are compared with (`os_stop_posterior_grad`).
 
@@ -121,11 +122,12 @@ class WorldModel(tf.keras.layers.Layer):
     ):
         super().__init__(name="world_model")
         overshoots = overshooting_scale or overshooting_reward_scale
-        if overshoots and overshooting_distance < 2:
+        least = 2 if overshooting_scale else 1
+        if overshoots and overshooting_distance < least:
             raise ValueError(
-                "overshooting compares predictions 2 to "
+                f"overshooting compares predictions {least} to "
                 "`overshooting_distance` steps ahead, which must be at least "
-                f"2, not {overshooting_distance}"
+                f"{least}, not {overshooting_distance}"
             )
         self.dynamics = dynamics
         self.encoder = encoder
@@ -169,10 +171,13 @@ class WorldModel(tf.keras.layers.Layer):
 
         What trains one group does not depend on the others.
         """
+        trained = set(self._scales)
+        if "overshooting_reward" in trained:
+            trained.add("reward")
         frozen = [
             head.trainable_variables
             for name, head in self._heads.items()
-            if name not in self._gradient_heads and name in self._scales
+            if name not in self._gradient_heads and name in trained
         ]
         apart = {id(variable) for group in frozen for variable in group}
         own = [v for v in self.trainable_variables if id(v) not in apart]
@@ -301,7 +306,8 @@ class WorldModel(tf.keras.layers.Layer):
 
         Returns:
             The terms by name, [B, T] each ([B, K] with `noise.image_rows` for
-            the image), and the prior and posterior states.
+            the image; overshooting: see `_overshooting`), and the prior and
+            posterior states.
         """
         target = self.see(batch["image"], noise.image)
         prior, post = self.dynamics.observe(
@@ -349,9 +355,10 @@ class WorldModel(tf.keras.layers.Layer):
         """Terms that compare predictions from every step with what came.
 
         Returns:
-            Of `overshooting` and `overshooting_reward` those with a weight: KL
-            2 to D steps ahead [B, T, D - 1], and log-probabilities of rewards
-            1 to D steps ahead [B, T, D].
+            Those with a weight: `overshooting`, the KL 2 to D steps ahead, [B,
+            T, D - 1]; `overshooting_reward`, the log-probability of rewards 1
+            to D steps ahead, [B, T, D], whose mean is that of entries within
+            the chunk.
         """
         prior, (target, reward), mask = overshoot(
             self.dynamics,
@@ -379,7 +386,9 @@ class WorldModel(tf.keras.layers.Layer):
             if "reward" not in self._gradient_heads:
                 features = tf.stop_gradient(features)
             log_prob = self.reward.log_prob(self.reward(features), reward)
-            steps["overshooting_reward"] = mask * log_prob
+            steps["overshooting_reward"] = (
+                mask / tf.reduce_mean(mask) * log_prob
+            )
         return steps
 
     def _beyond_free_nats(self, kl: tf.Tensor) -> tf.Tensor:

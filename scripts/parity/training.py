@@ -141,6 +141,7 @@ def _check_priors(
         post,
         None if mode == "mean" else tf.constant(eps),
         mask.shape[-1],
+        post,
     )
     p.check("overshooting:mask", ours, EXACT)
     divergence = cell.kl_divergence(target, prior)[:, :, 1:-1]
