@@ -2,6 +2,8 @@
 
 import pytest
 
+from planet_tf import totals
+from planet_tf.config import Config
 from planet_tf.tools import flops
 
 
@@ -24,3 +26,17 @@ def test_paper_sizes():
     options = {"overshooting": 20, "reward_ahead": True}
     assert flops.update_flops(50, 50, 32, 2, **options) == latent + rewards
     assert flops.plan_flops(1000, 10, 12, 2) / 1e9 == pytest.approx(131, abs=1)
+
+
+def test_options_of_a_run():
+    """Each option that changes the arithmetic reaches its own argument."""
+    config = Config(
+        encode_motion=True,
+        image_loss_every=5,
+        overshooting_distance=8,
+        overshooting_reward_scale=1.0,
+    )
+    options = {"image_every": 5, "overshooting": 8, "reward_ahead": True}
+    assert totals.update_flops(config, 2) == flops.update_flops(
+        50, 50, 32, 2, channels=6, **options, **totals.widths(config)
+    )
