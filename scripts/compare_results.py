@@ -8,13 +8,15 @@ and presets. Writes to DIR:
     report.html     everything, videos too, in one file
     report.md       the tables
     <table>.csv     each of them
-    curves.csv      returns of all test episodes
+    curves.csv      a row for each test episode of each run: time, counters,
+                    returns and losses
     steps.png       return against environment steps
     hours.png       return against time
 """
 
 import csv
 import io
+import math
 import pathlib
 import sys
 
@@ -194,14 +196,15 @@ def _repeated_seeds(groups) -> list[str]:
 
 
 def _curves(results) -> str:
-    """Every test episode of every run."""
+    """A row for each test episode of each run; what is unknown is empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    names = ("env_steps", "hours", "returns")
+    rows = [(r, row) for r in results for row in r.curve]
+    names = list(rows[0][1]) if rows else []
     writer.writerow(["run", "agent", "task", "seed", *names])
-    for r in results:
-        for point in zip(*(getattr(r, name) for name in names), strict=True):
-            writer.writerow([r.folder, r.label, r.task, r.seed, *point])
+    for r, row in rows:
+        cells = ("" if math.isnan(x) else x for x in row.values())
+        writer.writerow([r.folder, r.label, r.task, r.seed, *cells])
     return file.getvalue()
 
 

@@ -64,7 +64,7 @@ def test_report_is_complete(report):
 def test_folder_that_is_given_twice_counts_once(report):
     lines = (report / "curves.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 + 2
-    assert lines[1].endswith("first,cpu,cup_catch,0,10000.0,0.5,10.0")
+    assert lines[1].endswith("first,cpu,cup_catch,0,100,,10000,0.5,10.0,,,,")
 
 
 def test_copied_run_counts_once(report):

@@ -86,6 +86,52 @@ def test_run_is_read(tmp_path):
     np.testing.assert_array_equal(result.hours, 0.5 * np.arange(1, 7))
 
 
+def test_curve_has_what_stood_at_each_test(tmp_path):
+    """The mean of the ten training episodes before: of 12, 3 to 12, is 7.5."""
+    folder = make_run(tmp_path / "r", [])
+    lines = [
+        {
+            "updates": 10 * i,
+            "episodes": 5 + i,
+            "env_steps": 1000 * i,
+            "train/return_cup_catch": float(i),
+            "train/return_walker_walk": 500.0,
+        }
+        for i in range(1, 14)
+    ]
+    # The last one is logged after the test.
+    tests = {"test/return_cup_catch": 900.0, "test/image": -11.0}
+    test = {"updates": 125, "episodes": 17, "env_steps": 12_000, **tests}
+    lines.insert(12, test | {"test/kl": None, "time/total": 36.0})
+    first = {"updates": 0, "env_steps": 0, "test/return_cup_catch": 1.0}
+    with (folder / "metrics.jsonl").open("a") as file:
+        for line in (first, *lines):
+            file.write(json.dumps(line) + "\n")
+    (result,) = read(folder)
+    before, row = result.curve
+    assert math.isnan(before["training_return"])
+    assert (row["updates"], row["episodes"]) == (125, 17)
+    assert (row["test_return"], row["training_return"]) == (900, 7.5)
+    assert (row["hours"], row["test/image"]) == (0.01, -11)
+    assert math.isnan(row["test/kl"]) and math.isnan(row["test/reward"])
+
+
+def test_machines_and_commits_of_all_starts(tmp_path):
+    """Each once; a damaged line and older runs tell nothing."""
+    folder = make_run(tmp_path / "r", [1.0])
+    assert row(by_name([folder])["runs"], commits="–")["machine"] == "–"
+    start = {"processor": "CPU", "cores": 2, "gpus": [], "commit": "abc"}
+    starts = [
+        start,
+        start,
+        start | {"cores": 1, "gpus": ["H100"], "commit": None},
+    ]
+    text = "\n".join(map(json.dumps, starts)) + '\n{"cores": 1\n[]\n'
+    (folder / "machine.jsonl").write_text(text)
+    found = row(by_name([folder])["runs"], commits="abc, unknown")
+    assert found["machine"] == "CPU, 2 cores; CPU, 1 core, H100"
+
+
 def test_unfinished_line_is_no_problem_but_a_damaged_one_is(tmp_path):
     """A run that is still going may be in the middle of a line."""
     folder = make_run(tmp_path / "r", [1.0, 3.0])
@@ -256,7 +302,7 @@ def test_damaged_metrics_csv_is_named(tmp_path, content, message):
     ],
 )
 def test_one_name_for_a_task(name, expected):
-    assert runs.canonical_task(name) == expected
+    assert published.canonical_task(name) == expected
 
 
 def test_task_under_its_other_name_finds_its_returns(tmp_path):

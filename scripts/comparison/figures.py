@@ -133,7 +133,7 @@ def _draw_runs(ax: Axes, task: str, groups: Groups, x_name: str) -> None:
             color=color,
             linestyle="--" if i // len(_RUN_COLORS) % 2 else "-",
             linewidth=2,
-            marker="o" if len(x) < 20 else None,
+            marker="o" if len(x) < 100 else None,  # Of more, a thick line.
             markersize=3.5,
             clip_on=False,
             zorder=4,

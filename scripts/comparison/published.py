@@ -5,8 +5,8 @@ import math
 import pathlib
 from collections.abc import Iterable
 
+from planet_tf.control import tasks
 from scripts.comparison import cells
-from scripts.comparison.runs import canonical_task
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "results"
 
@@ -50,6 +50,14 @@ class Reference:
             key=lambda point: abs(point[0] - budget),
         )
         return near[1] if abs(near[0] - budget) <= 0.1 * budget else math.nan
+
+
+def canonical_task(name: str) -> str:
+    """One name for a task, such as cup_catch for ball_in_cup-catch."""
+    names = {
+        f"{task.domain}_{task.name}": key for key, task in tasks.TASKS.items()
+    }
+    return names.get(name.replace("-", "_"), name)
 
 
 def read(folder: pathlib.Path = FOLDER) -> list[Reference]:

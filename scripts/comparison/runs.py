@@ -5,6 +5,7 @@ or metrics.csv with the same names as columns. Videos and the JSON of
 `planet_tf.evaluate` are used where they are there.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -18,7 +19,6 @@ import numpy as np
 import yaml
 
 from planet_tf import config as configs
-from planet_tf.control.tasks import TASKS
 from scripts.comparison import cells, published
 
 LAST_TESTS = 5
@@ -29,7 +29,11 @@ LAST_TESTS = 5
 _NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage", "version"}
 
 # Names in the metrics.
-_RETURN, _TIME = "test/return_", "time/total"
+_RETURN, _TRAINING, _TIME = "test/return_", "train/return_", "time/total"
+_LOSSES = ("test/image", "test/reward", "test/kl")
+
+RECENT = 10
+"""Training episodes whose mean stands beside a test episode."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +45,7 @@ class Result:
     task: str
     tasks: tuple[str, ...]  # All that the run learns.
     seed: int
-    env_steps: np.ndarray  # [P], ascending; of all tasks of the run.
-    hours: np.ndarray  # [P], of training, without pauses.
-    returns: np.ndarray  # [P], of one noise-free test episode each.
+    curve: tuple[dict[str, float], ...]  # A row for each test, see `_curve`.
     updates: int  # Gradient steps so far.
     trained_steps: float  # Environment steps behind `final`; NaN: unknown.
     trained_hours: float  # Until now.
@@ -51,6 +53,23 @@ class Result:
     episodes: int  # Behind `final`.
     source: str  # Where `final` comes from.
     log_start: str  # Its first point, with its time: copies share it.
+    commits: str  # Of the code of its starts, in turn; "" if unknown.
+    machines: str  # Processors or GPUs of its starts; "" if unknown.
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """Of all tasks of the run, at each test: [P], ascending."""
+        return np.array([row["env_steps"] for row in self.curve], float)
+
+    @property
+    def hours(self) -> np.ndarray:
+        """Of training, without pauses: [P]."""
+        return np.array([row["hours"] for row in self.curve], float)
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Of one noise-free test episode each: [P]."""
+        return np.array([row["test_return"] for row in self.curve], float)
 
     @property
     def label(self) -> str:
@@ -77,16 +96,11 @@ def read(folder: pathlib.Path) -> tuple[list[Result], list[str]]:
     values = _read_config(folder / "config.yaml")
     points, problems = _read_points(folder)
     evaluations, damaged = _read_evaluations(folder, values)
+    starts = _read_starts(folder / "machine.jsonl")
     return [
-        _result(folder, values, points, evaluations, task)
+        _result(folder, values, points, evaluations, starts, task)
         for task in values["tasks"]
     ], problems + damaged
-
-
-def canonical_task(name: str) -> str:
-    """One name for a task, such as cup_catch for ball_in_cup-catch."""
-    names = {f"{task.domain}_{task.name}": key for key, task in TASKS.items()}
-    return names.get(name.replace("-", "_"), name)
 
 
 def videos(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -197,16 +211,41 @@ def _point(line: str) -> dict:
         point = None
     if not isinstance(point, dict):
         raise ValueError("it is not a JSON object")
-    used = [n for n in point if n == _TIME or n.startswith(_RETURN)]
-    for name in ("updates", "env_steps", *used):
+    measured = [
+        name
+        for name in point
+        if name.startswith((_RETURN, _TRAINING)) or name in _LOSSES
+    ]
+    counted = [name for name in ("episodes", _TIME) if name in point]
+    for name in ("updates", "env_steps", *counted, *measured):
         value = point.get(name)
-        if value is None and name.startswith(_RETURN):
+        if value is None and name in measured:
             continue  # As training writes what is not finite.
         if not isinstance(value, int | float):
             raise ValueError(f"{name} is {value!r}, not a number")
         if not abs(value) <= sys.float_info.max:
             raise ValueError(f"{name} is not finite")
     return point
+
+
+def _read_starts(path: pathlib.Path) -> dict[str, str]:
+    """The commits and machines of a run, as a `Result` has them.
+
+    Older runs have no such file; a damaged line tells nothing.
+    """
+    commits, machines = [], []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in path.read_text("utf-8").splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                start = json.loads(line)
+                cores = "core" if start["cores"] == 1 else "cores"
+                name = f"{start['processor']}, {start['cores']} {cores}"
+                machines.append(", ".join([name, *start["gpus"]]))
+                commits.append(str(start["commit"] or "unknown"))
+    return {
+        "commits": ", ".join(dict.fromkeys(commits)),
+        "machines": "; ".join(dict.fromkeys(machines)),
+    }
 
 
 def _read_evaluations(
@@ -240,23 +279,23 @@ def _result(
     values: dict,
     points: list[dict],
     evaluations: list[dict],
+    starts: dict[str, str],
     task: str,
 ) -> Result:
-    name = f"{_RETURN}{task}"
-    tests = [point for point in points if point.get(name) is not None]
-    returns = np.array([point[name] for point in tests], float)
+    curve = _curve(points, task)
+    tests = [row["test_return"] for row in curve[-LAST_TESTS:]]
     last = points[-1] if points else {}
     final, source, steps = math.nan, "no test yet", 0
-    episodes = len(returns[-LAST_TESTS:])
+    episodes = len(tests)
     if tests:
-        final = returns[-LAST_TESTS:].mean()
-        source = f"tests up to update {tests[-1]['updates']:,.0f}"
-        steps = tests[-1]["env_steps"]
+        final = sum(tests) / episodes
+        source = f"tests up to update {curve[-1]['updates']:,.0f}"
+        steps = curve[-1]["env_steps"]
     for evaluation in evaluations:
         if task not in evaluation["tasks"]:
             continue
         found, at = evaluation["tasks"][task], evaluation["checkpoint"]
-        if tests and at < tests[-1]["updates"]:
+        if tests and at < curve[-1]["updates"]:
             continue  # Of an agent that has learned more since.
         final, episodes = found["return"]["mean"], len(found["episodes"])
         source = f"evaluation at update {at:,}"
@@ -265,12 +304,10 @@ def _result(
     return Result(
         folder=str(folder),
         agent=agent_name(values),
-        task=canonical_task(task),
-        tasks=tuple(canonical_task(task) for task in values["tasks"]),
+        task=published.canonical_task(task),
+        tasks=tuple(published.canonical_task(task) for task in values["tasks"]),
         seed=values["seed"],
-        env_steps=np.array([point["env_steps"] for point in tests], float),
-        hours=np.array([_hours(point) for point in tests]),
-        returns=returns,
+        curve=curve,
         updates=int(last.get("updates", 0)),
         trained_steps=steps,
         trained_hours=_hours(last),
@@ -278,7 +315,40 @@ def _result(
         episodes=episodes,
         source=source,
         log_start=json.dumps(points[0]) if points else str(folder),
+        **starts,
     )
+
+
+def _curve(points: list[dict], task: str) -> tuple[dict[str, float], ...]:
+    """Where a run stood at each test of a task, from its metrics.
+
+    Returns:
+        Updates, episodes, environment steps and hours so far, the return of
+        the test, the mean of the last `RECENT` training episodes of that task
+        (of fewer if there were no more), and log-probabilities and divergence
+        on test episodes in nats; NaN where something was not logged.
+    """
+    curve, training = [], []
+    for point in points:
+        point = {k: v for k, v in point.items() if v is not None}
+        if f"{_TRAINING}{task}" in point:
+            training.append(point[f"{_TRAINING}{task}"])
+        if f"{_RETURN}{task}" not in point:
+            continue
+        recent = training[-RECENT:]
+        row = {
+            "updates": point["updates"],
+            "episodes": point.get("episodes", math.nan),
+            "env_steps": point["env_steps"],
+            "hours": _hours(point),
+            "test_return": point[f"{_RETURN}{task}"],
+            "training_return": sum(recent) / len(recent)
+            if recent
+            else math.nan,
+        }
+        row |= {name: point.get(name, math.nan) for name in _LOSSES}
+        curve.append(row)
+    return tuple(curve)
 
 
 def _hours(point: dict) -> float:

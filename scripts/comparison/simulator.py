@@ -12,7 +12,6 @@ import numpy as np
 
 from scripts.comparison import cells, published
 from scripts.comparison.published import Reference
-from scripts.comparison.runs import canonical_task
 from scripts.comparison.table import UNKNOWN, Cell, Table
 
 FILE = published.FOLDER / "planner_on_simulator.csv"
@@ -43,7 +42,7 @@ def read(path: pathlib.Path = FILE) -> list[Search]:
     needed = ("task", *_NUMBERS, "warm_start", "returns")
     return [
         Search(
-            canonical_task(row["task"]),
+            published.canonical_task(row["task"]),
             *map(row.get, (*_BUDGET, "elites")),
             _variant(row["warm_start"] == "True", row["noise_exponent"]),
             row["returns"],

@@ -75,6 +75,8 @@ def _runs(results: Sequence[Result]) -> Table:
             "return",
             "episodes",
             "from",
+            "machine",
+            "commits",
         ),
         rows=[
             (
@@ -88,6 +90,8 @@ def _runs(results: Sequence[Result]) -> Table:
                 result.final,
                 result.episodes,
                 result.source,
+                result.machines or UNKNOWN,
+                result.commits or UNKNOWN,
             )
             for result in results
         ],
@@ -98,7 +102,9 @@ def _runs(results: Sequence[Result]) -> Table:
             "training if the newest of them is of a later update. Environment "
             "steps: simulator steps in the training data (decisions times "
             "action repeat) when the newest of these episodes was played; of "
-            "all tasks together where an agent learns several."
+            "all tasks together where an agent learns several. Machine and "
+            "commits: where the run was started, and with which code, each "
+            "time that it went on elsewhere or with other code."
         ),
         formats={"hours": ".2f", "return": ".1f", "seed": "d"},
     )
