@@ -342,7 +342,8 @@ PRESETS = {
     # Sized for two CPU cores and an hour; what was tried for it is in
     # WORKSPACE_NOTES.md. Uniform actions rarely reach cup_catch's reward,
     # correlated ones do and keep it (`python -m scripts.explore_seeds`). Once
-    # the planner catches, episodes show little of the swings before a catch.
+    # the planner catches, episodes show little of the swings before a catch, so
+    # that there are many random ones.
     "cpu": Config(
         batch_shape=(8, 25),
         num_layers=2,
