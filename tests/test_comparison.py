@@ -108,12 +108,12 @@ def test_curve_has_what_stood_at_each_test(tmp_path):
         for line in (first, *lines):
             file.write(json.dumps(line) + "\n")
     (result,) = read(folder)
-    before, row = result.curve
+    before, at = result.curve
     assert math.isnan(before["training_return"])
-    assert (row["updates"], row["episodes"]) == (125, 17)
-    assert (row["test_return"], row["training_return"]) == (900, 7.5)
-    assert (row["hours"], row["test/image"]) == (0.01, -11)
-    assert math.isnan(row["test/kl"]) and math.isnan(row["test/reward"])
+    assert (at["updates"], at["episodes"]) == (125, 17)
+    assert (at["test_return"], at["training_return"]) == (900, 7.5)
+    assert (at["hours"], at["test/image"]) == (0.01, -11)
+    assert math.isnan(at["test/kl"]) and math.isnan(at["test/reward"])
 
 
 def test_machines_and_commits_of_all_starts(tmp_path):
@@ -127,6 +127,7 @@ def test_machines_and_commits_of_all_starts(tmp_path):
         start | {"cores": 1, "gpus": ["H100"], "commit": None},
     ]
     text = "\n".join(map(json.dumps, starts)) + '\n{"cores": 1\n[]\n'
+    text += '{"processor": "X", "cores": 1, "gpus": []}\n'
     (folder / "machine.jsonl").write_text(text)
     found = row(by_name([folder])["runs"], commits="abc, unknown")
     assert found["machine"] == "CPU, 2 cores; CPU, 1 core, H100"

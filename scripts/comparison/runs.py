@@ -53,8 +53,8 @@ class Result:
     episodes: int  # Behind `final`.
     source: str  # Where `final` comes from.
     log_start: str  # Its first point, with its time: copies share it.
-    commits: str  # Of the code of its starts, in turn; "" if unknown.
-    machines: str  # Processors or GPUs of its starts; "" if unknown.
+    commits: str  # Of the code of its starts, each once; "" if unknown.
+    machines: str  # Of its starts, each once; "" if unknown.
 
     @property
     def env_steps(self) -> np.ndarray:
@@ -240,8 +240,10 @@ def _read_starts(path: pathlib.Path) -> dict[str, str]:
                 start = json.loads(line)
                 cores = "core" if start["cores"] == 1 else "cores"
                 name = f"{start['processor']}, {start['cores']} {cores}"
-                machines.append(", ".join([name, *start["gpus"]]))
-                commits.append(str(start["commit"] or "unknown"))
+                machine = ", ".join([name, *start["gpus"]])
+                commit = str(start["commit"] or "unknown")
+                machines.append(machine)
+                commits.append(commit)
     return {
         "commits": ", ".join(dict.fromkeys(commits)),
         "machines": "; ".join(dict.fromkeys(machines)),

@@ -103,8 +103,8 @@ def _runs(results: Sequence[Result]) -> Table:
             "steps: simulator steps in the training data (decisions times "
             "action repeat) when the newest of these episodes was played; of "
             "all tasks together where an agent learns several. Machine and "
-            "commits: where the run was started, and with which code, each "
-            "time that it went on elsewhere or with other code."
+            "commits: where and with which code the run was started and went "
+            "on, each once."
         ),
         formats={"hours": ".2f", "return": ".1f", "seed": "d"},
     )
