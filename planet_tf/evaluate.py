@@ -99,6 +99,11 @@ def evaluate(
                             agent.records, row, episode["reward"], horizon
                         )
                     )
+                if bar.disable:  # A log shows that it goes on.
+                    print(
+                        f"{task}: {len(played.episodes)} of {count} episodes",
+                        flush=True,
+                    )
         result[label(task)] = played
     return result
 

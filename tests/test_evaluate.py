@@ -52,7 +52,9 @@ def test_command(folder, tmp_path):
             f"--outdir={out}",
         )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.splitlines()[-1] == f"Files: {out}"
+    lines = result.stdout.splitlines()
+    assert lines[-1] == f"Files: {out}"
+    assert "cup_catch: 2 of 2 episodes" in lines
     found = json.loads((out / "evaluation.json").read_text())
     assert (found["checkpoint"], found["planner_horizon"]) == (3, 4)
     assert found["planner_warm_start"] is True
