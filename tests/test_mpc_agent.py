@@ -98,13 +98,13 @@ def test_belief_carries_over_and_reset_forgets(agent):
     agent.action_noise = 0.0
     agent.reset(1, seed=0)
     agent.act(_images(1, 0))
-    first = agent._memory.state.deter.numpy()
+    first = agent.memory.state.deter.numpy()
     agent.act(_images(1, 0))
-    assert np.abs(agent._memory.state.deter.numpy() - first).max() > 1e-4
+    assert np.abs(agent.memory.state.deter.numpy() - first).max() > 1e-4
     agent.reset(1, seed=0)
     agent.act(_images(1, 0))
     np.testing.assert_allclose(
-        agent._memory.state.deter.numpy(), first, atol=1e-6
+        agent.memory.state.deter.numpy(), first, atol=1e-6
     )
 
 
@@ -162,10 +162,10 @@ def test_acting_filters_as_training_does():
     }
     *_, post = model.objectives(batch, Noise(tf.stack(noise, 1), None, None))
     np.testing.assert_allclose(
-        agent._memory.state.deter, post.deter[:, -1], atol=1e-5
+        agent.memory.state.deter, post.deter[:, -1], atol=1e-5
     )
     np.testing.assert_allclose(
-        agent._memory.state.mean, post.mean[:, -1], atol=1e-5
+        agent.memory.state.mean, post.mean[:, -1], atol=1e-5
     )
 
 
@@ -180,25 +180,25 @@ def test_warm_start():
         np.testing.assert_array_equal(
             agent.act(_images(2)), cold.act(_images(2))
         )
-        start = agent._memory.start
+        start = agent.memory.start
         agent.act(_images(2, 1))
         assert (
-            np.abs(agent._memory.action - cold.act(_images(2, 1))).max() > 1e-4
+            np.abs(agent.memory.action - cold.act(_images(2, 1))).max() > 1e-4
         )
-    assert cold._memory.start is None
+    assert cold.memory.start is None
     # By hand, as there is no noise to explore.
     noise = agent.draw_noise(agent._seed + tf.constant([1, 0]), 2)
     plan = cross_entropy_method(
-        agent.predicted_return(agent._memory.state, noise.latent),
+        agent.predicted_return(agent.memory.state, noise.latent),
         noise.plan,
         elites=4,
         start=start,
     )
-    np.testing.assert_allclose(agent._memory.action, plan[:, 0], atol=1e-4)
+    np.testing.assert_allclose(agent.memory.action, plan[:, 0], atol=1e-4)
     np.testing.assert_allclose(
-        agent._memory.start[:, :-1], plan[:, 1:], atol=1e-4
+        agent.memory.start[:, :-1], plan[:, 1:], atol=1e-4
     )
-    np.testing.assert_array_equal(agent._memory.start[:, -1], np.zeros([2, 2]))
+    np.testing.assert_array_equal(agent.memory.start[:, -1], np.zeros([2, 2]))
 
 
 def _correlation(a, b):
@@ -228,9 +228,9 @@ def test_record_of_decisions():
     assert noise.latent.shape[0] == 3
     for latent in searched:
         assert abs(_correlation(latent, noise.latent[2])) < 0.1
-    objective = agent.predicted_return(agent._memory.state, noise.latent)
+    objective = agent.predicted_return(agent.memory.state, noise.latent)
     plan = cross_entropy_method(objective, noise.plan, elites=4)
-    row = tf.nest.map_structure(lambda x: x[1:2], agent._memory.state)
+    row = tf.nest.map_structure(lambda x: x[1:2], agent.memory.state)
     futures = agent.predicted_return(row, noise.latent[:, 1:2])(
         tf.repeat(plan[1:2, None], 16, 1), 2
     )

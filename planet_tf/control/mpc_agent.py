@@ -60,6 +60,7 @@ class MPCAgent:
         record: Keep what the planner thought; costs one more iteration.
 
     Attributes:
+        memory: After the last decision; a `Memory`.
         records: With `record`, a `PlanRecord` of NumPy arrays for every
             decision since `reset`.
     """
@@ -94,7 +95,7 @@ class MPCAgent:
         start = None
         if self._warm_start:
             start = tf.zeros([batch, self._horizon, self._action_dim])
-        self._memory = Memory(
+        self.memory = Memory(
             self._model.dynamics.initial(batch),
             tf.zeros([batch, self._action_dim]),
             start,
@@ -115,15 +116,15 @@ class MPCAgent:
         """
         # Tensors only: Python numbers would trace the policy again.
         seed = self._seed + tf.constant([self._steps, 0], tf.int32)
-        self._memory, *record = self.policy(
+        self.memory, *record = self.policy(
             tf.constant(image),
-            self._memory,
+            self.memory,
             tf.constant(self.action_noise, tf.float32),
             seed,
         )
         self._steps += 1
         self.records += tf.nest.map_structure(lambda x: x.numpy(), record)
-        return self._memory.action.numpy()
+        return self.memory.action.numpy()
 
     @tf.function
     def policy(

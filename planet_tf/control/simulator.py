@@ -39,16 +39,17 @@ class Simulator(DeepMindControl):
 
     Args:
         task_name: As for `rewards.get_reward`.
+        action_repeat: Replaces the task's.
 
     Raises:
         ValueError: There is no such task, or no reward for arrays.
     """
 
-    def __init__(self, task_name: str):
+    def __init__(self, task_name: str, action_repeat: int | None = None):
         self._reward = get_reward(task_name)
         # Nothing is drawn, and looking for a graphics library takes time.
         os.environ.setdefault("MUJOCO_GL", "disable")
-        super().__init__(get_task(task_name))
+        super().__init__(get_task(task_name), action_repeat=action_repeat)
         import mujoco
         from mujoco import rollout
 
