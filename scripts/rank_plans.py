@@ -28,7 +28,7 @@ from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
-from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.control.workers import Worker
 from planet_tf.evaluate import seeds
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold, fold_int
@@ -91,7 +91,7 @@ def compare(
 
     Raises:
         RuntimeError: Simulator and world go apart.
-        ValueError: The checkpoint cannot be read.
+        ValueError: The checkpoint cannot be read, or there is no moment.
         WorkerError: A world failed.
     """
     # TensorFlow, which flags and a missing run need not wait for.
@@ -111,6 +111,11 @@ def compare(
             Worker(functools.partial(Simulator, task, repeat))
         )
         size, elites = world.spec.action_dim, config.planner_topk
+        if every > world.spec.episode_length:
+            raise ValueError(
+                f"--every={every}: an episode of {task} has "
+                f"{world.spec.episode_length} decisions"
+            )
         for seed in seeds(0, task, episodes):
             promises = [world.reset(seed), simulator.reset(seed)]
             seen, state = (promise() for promise in promises)
@@ -214,7 +219,7 @@ def main(argv: list[str]) -> None:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except (RuntimeError, WorkerError) as error:
+    except RuntimeError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
     print(

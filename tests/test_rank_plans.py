@@ -35,6 +35,8 @@ def test_compare(tmp_path):
     for mean in means.values():
         assert mean.spread_samples > 0
         assert mean.spread_predicted > 0
+    with pytest.raises(ValueError, match="--every=21: .* has 20 decisions"):
+        rank_plans.compare(run, "cup_catch", 1, 21, 6)
 
 
 @pytest.mark.parametrize(
