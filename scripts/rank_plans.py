@@ -19,6 +19,7 @@ first draws them ("wide") and around the plan with a standard deviation of 0.3
 import contextlib
 import functools
 import sys
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,6 +61,10 @@ def ranking(predicted: np.ndarray, true: np.ndarray, elites: int) -> Ranking:
         predicted: By each of M latent samples, [M, N].
         true: Of the simulator, [N].
         elites: As many are chosen by the predictions' mean.
+
+    Returns:
+        Returns and spreads in the unit of rewards; correlations in [-1, 1],
+        nan where predictions or truth do not differ.
     """
     mean = predicted.mean(0)
     with np.errstate(invalid="ignore"):  # No spread: nan.
@@ -114,7 +119,7 @@ def compare(
         if every > world.spec.episode_length:
             raise ValueError(
                 f"--every={every}: an episode of {task} has "
-                f"{world.spec.episode_length} decisions"
+                f"{world.spec.episode_length} decisions; name fewer"
             )
         for seed in seeds(0, task, episodes):
             promises = [world.reset(seed), simulator.reset(seed)]
@@ -146,9 +151,12 @@ def compare(
                 if abs(reward - same) > 1e-3:
                     raise RuntimeError(
                         f"{task}, decision {decision}: the simulator's reward "
-                        f"is {same}, the world's {reward}."
+                        f"is {same}, the world's {reward}. Please report it "
+                        "with the versions of dm_control and mujoco."
                     )
-    means = {k: Ranking(*np.nanmean(v, 0)) for k, v in found.items()}
+    with warnings.catch_warnings():  # No moment with any spread: nan.
+        warnings.filterwarnings("ignore", "Mean of empty slice")
+        means = {k: Ranking(*np.nanmean(v, 0)) for k, v in found.items()}
     return len(found["near"]), means
 
 

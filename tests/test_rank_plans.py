@@ -1,5 +1,6 @@
 """How well models rank action sequences, beside the simulator."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -28,15 +29,17 @@ def test_ranking():
 
 def test_compare(tmp_path):
     """With real pixels and the simulator, which has to agree with them."""
-    runs.make(tmp_path / "run", updates=[3])
+    values = dataclasses.replace(runs.TINY, tasks=("cartpole_swingup",))
+    runs.make(tmp_path / "run", values, [3])
     run = run_folder.find(tmp_path / "run")
-    count, means = rank_plans.compare(run, "cup_catch", 1, 8, 6)
+    count, means = rank_plans.compare(run, "cartpole_swingup", 1, 8, 6)
     assert count == 2  # In 20 decisions.
     for mean in means.values():
         assert mean.spread_samples > 0
         assert mean.spread_predicted > 0
+        assert mean.spread_true > 0
     with pytest.raises(ValueError, match="--every=21: .* has 20 decisions"):
-        rank_plans.compare(run, "cup_catch", 1, 21, 6)
+        rank_plans.compare(run, "cartpole_swingup", 1, 21, 6)
 
 
 @pytest.mark.parametrize(
