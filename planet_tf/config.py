@@ -339,11 +339,12 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    # Sized for two CPU cores and an hour; what was tried for it is in
-    # WORKSPACE_NOTES.md. Uniform actions rarely reach cup_catch's reward,
-    # correlated ones do and keep it (`python -m scripts.explore_seeds`). Once
-    # the planner catches, episodes show little of the swings before a catch, so
-    # that there are many random ones.
+    # Sized for two CPU cores, where its 40,000 updates take an hour on
+    # cartpole_swingup and more elsewhere; WORKSPACE_NOTES.md has what was
+    # tried for it. Uniform actions rarely reach cup_catch's reward, correlated
+    # ones do and keep it (`python -m scripts.explore_seeds`). Once the planner
+    # catches, episodes show little of the swings before a catch, so that there
+    # are many random ones.
     "cpu": Config(
         batch_shape=(8, 25),
         num_layers=2,
