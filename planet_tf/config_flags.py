@@ -107,10 +107,7 @@ def parse(arguments: list[str]) -> list[str]:
         if name in REPLACED:
             message += f". {REPLACED[name]}"
         else:
-            message += (
-                f"{parameters.suggestion(name, known)} "
-                f"All flags: {', '.join(known)}"
-            )
+            message += parameters.suggestion(name, known, "flags")
     except flags.Error as error:
         message = " ".join(str(error).split())
     print(message, file=sys.stderr)

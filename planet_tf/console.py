@@ -95,10 +95,14 @@ def introduction(
     return "\n".join(lines)
 
 
-def seed_line(split: str, task: str, played: list[Episode]) -> str:
-    """One line for seed episodes played side by side."""
-    returns = ", ".join(f"{episode_return(episode):.0f}" for episode in played)
-    return f"{split} seed episode, return: {task} {returns}"
+def seed_line(
+    split: str, task: str, played: Episode, number: int, total: int
+) -> str:
+    """One line for a seed episode, the `number`th of `total` of its task."""
+    return (
+        f"{split} seed episode {number} of {total}, return: {task} "
+        f"{episode_return(played):.0f}"
+    )
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
@@ -108,14 +112,14 @@ def scores(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def line(
-    counters: dict[str, int], metrics: dict[str, float], left: float
+    counters: dict[str, int], metrics: dict[str, float], left: float | None
 ) -> str:
     """One line for the updates and the episode since the last line.
 
     Args:
         counters: How far the run is.
         metrics: What was logged.
-        left: Estimated seconds until the end of the run.
+        left: Estimated seconds until the end of the run, if known.
     """
     parts = [
         "episode {episodes}  update {updates}  env step {env_steps}".format(
@@ -132,8 +136,10 @@ def line(
         for name in _TIMERS
         if f"time/{name}_share" in metrics
     ]
-    hours, minutes = divmod(round(left / 60), 60)
-    parts += [f"[{', '.join(shares)}]", f"{hours}:{minutes:02} h left"]
+    parts.append(f"[{', '.join(shares)}]")
+    if left is not None:
+        hours, minutes = divmod(round(left / 60), 60)
+        parts.append(f"{hours}:{minutes:02} h left")
     return "  ".join(parts)
 
 

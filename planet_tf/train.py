@@ -163,16 +163,20 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         random = RandomActions(action_dim, config.seed_action_correlation)
         for split, source in collectors.items():
-            for task in source.missing(config.seed_episodes(split)):
-                played = source.play_task(task, random, progress.played, 1)
+            total = config.seed_episodes(split)
+            for task in source.missing(total):
+                [played] = source.play_task(task, random, progress.played, 1)
                 source.record()
-                progress.write(console.seed_line(split, task, played))
+                number = source.recorded(task)
+                progress.write(
+                    console.seed_line(split, task, played, number, total)
+                )
         if model.background is not None and first.train_episodes is None:
             # Deviates from planet: optional; its networks have to learn the
             # background first; effect on return: none when off.
             model.background.assign(replay.mean_image(config.image_bits))
         timers.summary()  # What comes next is counted from here.
-        began = time.time()
+        paced = None  # Time and updates at the first line.
 
         skipped = SkippedUpdates(
             lambda update: replay.chunks(
@@ -249,8 +253,10 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     best = score
                     saver.save(best=True)
                 saver.save()
-            pace = (time.time() - began) / max(updates - first.updates, 1)
-            left = pace * (schedule.total_updates - updates)
+            left, paced = None, paced or (time.time(), updates)
+            if updates > paced[1]:  # The first round has the start-up in it.
+                pace = (time.time() - paced[0]) / (updates - paced[1])
+                left = pace * (schedule.total_updates - updates)
             progress.note(**console.scores(metrics))
             progress.write(console.line(counters, metrics, left))
         skipped.end()

@@ -34,7 +34,9 @@ class Parser(argparse.ArgumentParser):
             if argument == "--":
                 break  # No flags from here on.
             if re.match("--?[a-zA-Z]", name) and name not in known:
-                self.error(f"There is no flag {name}{suggestion(name, known)}")
+                self.error(
+                    f"There is no flag {name}{suggestion(name, known, 'flags')}"
+                )
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:

@@ -96,7 +96,11 @@ def write(
     _write(
         out / "report.md",
         "\n".join(
-            [f"# {title}\n\n{introduction}\n", *(t.markdown() for t in made)]
+            [
+                f"# {title}\n\n{introduction}\n",
+                *(f"- {problem}" for problem in problems),
+                *(t.markdown() for t in made),
+            ]
         ),
     )
     captions = [

@@ -239,6 +239,11 @@ def main(argv: list[str]) -> None:
     for kind, mean in means.items():
         cells = [f"{value:.2f}" for value in mean]
         print("  ".join(f"{cell:>16}" for cell in [kind, *cells]))
+    print(
+        "Means over moments; wide: sequences as a search first draws them, "
+        "near: around its plan.\nnan: returns differ in no moment. --help says "
+        "what the columns are."
+    )
 
 
 def define_flags() -> None:

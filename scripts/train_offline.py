@@ -97,7 +97,13 @@ def compare(
     if model.background is not None:
         model.background.assign(replay.mean_image(config.image_bits))
     learner.trace(first)
-    print("  ".join(f"{name:>12}" for name in _COLUMNS))
+    rewards = np.concatenate([batch["reward"] for batch in sequences])
+    print(
+        f"{len(rewards)} held-out sequences; rewards vary in "
+        f"{np.count_nonzero(np.ptp(rewards, axis=1))} of them.",
+        file=sys.stderr,
+    )
+    print("  ".join(f"{name:>12}" for name in _COLUMNS), flush=True)
     spent, due, updates = 0.0, every, 0
     for batch in batches:
         began = time.process_time()

@@ -81,7 +81,8 @@ def test_copied_run_counts_once(report):
 
 def test_another_run_of_a_seed_is_named(report):
     """Seeds that are no seeds make intervals too narrow."""
-    assert "seed 0 counts 2 times" in (report / "report.html").read_text()
+    for name in ("report.html", "report.md"):
+        assert "seed 0 counts 2 times" in (report / name).read_text()
 
 
 def test_planner_on_the_simulator_is_shown(report):

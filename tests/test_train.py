@@ -127,6 +127,10 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
     total = totals.schedule(shorter).total_updates
     output = reference.communicate(timeout=900)[0]
     assert reference.returncode == 0, output
+    assert "train seed episode 2 of 2, return: " in output
+    # The first round has the start-up in it.
+    estimates = ["h left" in x for x in output.splitlines() if "  kl " in x]
+    assert estimates == [False] + [True] * (len(estimates) - 1)
     runs.assert_same(tmp_path / "reference", logdir, [*range(2, total + 1)])
     for point in points:
         split = "test" if point["updates"] % 2 == 0 else "train"

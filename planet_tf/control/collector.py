@@ -116,10 +116,14 @@ class Collector:
             self._replay.add(episode, task)
         self._played.clear()
 
+    def recorded(self, task: str) -> int:
+        """How many episodes of a task there are."""
+        return self._replay.count(task)
+
     def missing(self, count: int) -> Iterator[str]:
         """Yields whose turn it is until `count` of every task are recorded."""
         while True:
-            task = min(self._workers, key=self._replay.count)
-            if self._replay.count(task) >= count:
+            task = min(self._workers, key=self.recorded)
+            if self.recorded(task) >= count:
                 return
             yield task

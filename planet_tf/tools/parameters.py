@@ -58,8 +58,7 @@ def converted(kind: type, values: dict, source: str) -> dict[str, Any]:
         if name not in known:
             raise ValueError(
                 f"{source}: there is no parameter {name!r}"
-                f"{suggestion(str(name), known)} "
-                f"All parameters: {', '.join(known)}"
+                f"{suggestion(str(name), known, 'parameters')}"
             )
         try:
             result[name] = CONVERT[known[name].type](value)
@@ -83,10 +82,21 @@ def read_yaml(text: str) -> Any:
     raise ValueError(f"not YAML: {reason}")
 
 
-def suggestion(name: str, known: Any) -> str:
-    """The end of a message: `; did you mean ...?` if a known name is close."""
+def suggestion(name: str, known: Any, kind: str) -> str:
+    """The end of a message about an unknown name.
+
+    Args:
+        name: What is unknown.
+        known: The names that there are.
+        kind: What they are, in the plural.
+
+    Returns:
+        `; did you mean ...?` if a known name is close, or all of them.
+    """
     close = difflib.get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else "."
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f". All {kind}: {', '.join(known)}"
 
 
 def plain(value: Any) -> Any:

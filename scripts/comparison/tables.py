@@ -98,7 +98,8 @@ def _runs(results: Sequence[Result]) -> Table:
         note=(
             "Agent: the closest preset, with the values that differ from it at "
             "the run's end (`--allow_config_change` may have changed them on "
-            "the way). Return: the mean of the noise-free episodes counted beside it; "
+            "the way). Return: the mean of the noise-free episodes counted "
+            "beside it; "
             f"of an evaluation, or of the last {LAST_TESTS} tests while "
             "training if the newest of them is of a later update. Environment "
             "steps: simulator steps in the training data (decisions times "
