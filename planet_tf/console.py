@@ -96,12 +96,12 @@ def introduction(
 
 
 def seed_line(
-    split: str, task: str, played: Episode, number: int, total: int
+    split: str, task: str, episode: Episode, number: int, total: int
 ) -> str:
     """One line for a seed episode, the `number`th of `total` of its task."""
     return (
         f"{split} seed episode {number} of {total}, return: {task} "
-        f"{episode_return(played):.0f}"
+        f"{episode_return(episode):.0f}"
     )
 
 

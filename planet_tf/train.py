@@ -253,7 +253,8 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                     best = score
                     saver.save(best=True)
                 saver.save()
-            left, paced = None, paced or (time.time(), updates)
+            paced = paced or (time.time(), updates)
+            left = None
             if updates > paced[1]:  # The first round has the start-up in it.
                 pace = (time.time() - paced[0]) / (updates - paced[1])
                 left = pace * (schedule.total_updates - updates)

@@ -34,9 +34,8 @@ class Parser(argparse.ArgumentParser):
             if argument == "--":
                 break  # No flags from here on.
             if re.match("--?[a-zA-Z]", name) and name not in known:
-                self.error(
-                    f"There is no flag {name}{suggestion(name, known, 'flags')}"
-                )
+                end = suggestion(name, known, "flags")
+                self.exit(2, f"There is no flag {name}{end}\n")
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:

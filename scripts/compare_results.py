@@ -67,7 +67,7 @@ def write(
                 continue
             size += len(video)
             if size > _MAX_VIDEO_BYTES:
-                problems.append(f"left out of the report: {path}")
+                problems.append(f"left out of report.html: {path}")
             else:
                 videos.append((video, f"{folder}: {path.stem}"))
     groups, tasks = tables.group(results), tables.tasks_of(results)
@@ -98,7 +98,7 @@ def write(
         "\n".join(
             [
                 f"# {title}\n\n{introduction}\n",
-                *(f"- {problem}" for problem in problems),
+                *(f"- {problem}\n" for problem in problems),
                 *(t.markdown() for t in made),
             ]
         ),

@@ -98,6 +98,7 @@ def compare(
         model.background.assign(replay.mean_image(config.image_bits))
     learner.trace(first)
     rewards = np.concatenate([batch["reward"] for batch in sequences])
+    rewards = rewards[:, CONTEXT:]  # Those that are scored.
     print(
         f"{len(rewards)} held-out sequences; rewards vary in "
         f"{np.count_nonzero(np.ptp(rewards, axis=1))} of them.",
