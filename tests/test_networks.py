@@ -166,3 +166,22 @@ def test_log_prob_constants():
     np.testing.assert_allclose(
         head.log_prob(tf.zeros([1]), tf.constant([2.0])), [-2.918939], rtol=1e-5
     )
+
+
+def test_block_convolution_is_the_native_one():
+    rng = np.random.default_rng(0)
+    x, kernel, dy = (
+        tf.constant(rng.normal(size=shape), tf.float32)
+        for shape in ([3, 6, 6, 5], [4, 4, 5, 7], [3, 2, 2, 7])
+    )
+    results = []
+    for conv in (
+        conv_ha._block_conv,
+        lambda x, kernel: tf.nn.conv2d(x, kernel, 2, "VALID"),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = conv(x, kernel)
+        results.append([y, *tape.gradient(y, [x, kernel], dy)])
+    for own, native in zip(*results, strict=True):
+        np.testing.assert_allclose(own, native, rtol=1e-5, atol=1e-5)

@@ -46,7 +46,7 @@ MAY_BE_LOW = {
     *("Cast", "Const", "Identity", "IdentityN", "Reshape", "Transpose"),
     *("Fill", "Pad", "Tile", "ReverseV2", "DepthToSpace", "Relu", "ReluGrad"),
     *("Elu", "EluGrad", "BiasAdd", "ZerosLike", "PreventGradient", "ShapeN"),
-    *("StridedSlice",),
+    *("StridedSlice", "Slice", "ConcatV2", "Pack", "SpaceToDepth"),
     *("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"),
 }
 PRODUCTS = {"MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"}

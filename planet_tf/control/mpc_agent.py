@@ -229,14 +229,17 @@ class MPCAgent:
         model = self._model
 
         shared = tf.nest.map_structure(lambda x: x[None], state)
+        # Read once, so that TensorFlow casts them once for all steps.
+        weights = [(x, tf.convert_to_tensor(x)) for x in model.variables]
 
         def rewards_of(actions, noise) -> tf.Tensor:
-            return model.dynamics.imagine(
-                actions,
-                noise,
-                shared,
-                lambda state: model.reward(model.dynamics.features(state)),
-            )
+            with tf.keras.StatelessScope(weights):
+                return model.dynamics.imagine(
+                    actions,
+                    noise,
+                    shared,
+                    lambda state: model.reward(model.dynamics.features(state)),
+                )
 
         def rows_inside(x: tf.Tensor) -> tf.Tensor:
             """[B, N, H, .] to [N, H, B, .], which moves nothing if B is 1."""

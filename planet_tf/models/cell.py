@@ -33,6 +33,9 @@ from planet_tf.networks.basic import (
     fused,
     in_precision,
     product,
+    rows,
+    through,
+    unrows,
 )
 
 tfd = tfp.distributions
@@ -65,8 +68,8 @@ class GRU(tf.keras.layers.Layer):
         precision: str = "float32",
         name: str = "gru",
     ):
-        super().__init__(name=name)
-        self._precision = precision
+        super().__init__(name=name, autocast=False)
+        self.precision = precision
         size = inputs + units
         self.w_ru = self.add_weight(
             shape=[size, 2 * units], initializer="glorot_uniform", name="w_ru"
@@ -96,73 +99,75 @@ class GRU(tf.keras.layers.Layer):
         Inputs before `start` count as zeros.
 
         Returns:
-            `project(x)`, from [..., stop - start] to shares of reset gate,
-            update gate and candidate, each [..., U]; and `step(x, state,
-            *shares)`, the rest of `call` for other inputs x [..., I - stop].
-            Without shares, only the biases are added.
+            `project(x)`, from [..., stop - start] to shares of gates [..., 2 U]
+            and candidate [..., U]; and `step(x, state, *shares)`, the rest of
+            `call` for other inputs x [..., I - stop]. Without shares, only the
+            biases are added.
         """
-        U = self.b_c.shape[0]
-        inputs = self.w_c.shape[0] - U
-        # A kernel for each gate and input: joining inputs, or cutting gates
-        # apart, would copy the states of all candidates at every step.
-        kernels = (*tf.split(self.w_ru, 2, 1), self.w_c)
-        biases = (*tf.split(self.b_ru, 2), tf.convert_to_tensor(self.b_c))
+        biases = tuple(map(tf.convert_to_tensor, (self.b_ru, self.b_c)))
+        kernels = (self.w_ru, self.w_c)
         known = [kernel[start:stop] for kernel in kernels]
-        from_x = [kernel[stop:inputs] for kernel in kernels]
-        from_state = [kernel[inputs:] for kernel in kernels]
-
-        gates, blend = (fused(self._precision, f) for f in (_gates, _blend))
-        raw = functools.partial(product, self._precision, _tensordot)
-        tensordot = functools.partial(in_precision, self._precision, _tensordot)
+        w_ru, w_c = (kernel[stop:] for kernel in kernels)
+        gates, blend = (fused(self.precision, f) for f in (_gates, _blend))
+        linear = functools.partial(in_precision, self.precision, _tensordot)
 
         def project(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return tuple(
-                tensordot(x, kernel) + bias
+                linear(x, kernel) + bias
                 for kernel, bias in zip(known, biases, strict=True)
             )
 
         def step(x, state, *shares) -> tf.Tensor:
-            reset, update, candidate = zip(
-                (raw(x, kernel) for kernel in from_x),
-                shares or biases,
-                strict=True,
-            )
-            state_reset, state_update = (
-                raw(state, kernel) for kernel in from_state[:2]
-            )
-            reset, update = gates(
-                state, (*reset, state_reset), (*update, state_update)
-            )
-            return blend(state, update, (*candidate, raw(reset, from_state[2])))
+            share_ru, share_c = map(rows, shares) if shares else biases
+            ru = self._product(x, state, w_ru)
+            state = tf.broadcast_to(state, [*x.shape[:-1], state.shape[-1]])
+            reset, update = gates(ru, share_ru, rows(state), self.precision)
+            c = self._product(rows(x), reset, w_c)
+            return unrows(blend(c, share_c, rows(state), update), x)
 
         return project, step
 
+    def _product(
+        self, x: tf.Tensor, state: tf.Tensor, kernel: tf.Tensor
+    ) -> tf.Tensor:
+        """Rows of [x, state] times a kernel, in `precision`."""
+        matmul = functools.partial(product, self.precision)
+        if x.shape[:-1] == state.shape[:-1]:
+            x, state = (tf.cast(y, self.precision) for y in (x, state))
+            return matmul(tf.matmul, rows(tf.concat([x, state], -1)), kernel)
+        head, tail = kernel[: x.shape[-1]], kernel[x.shape[-1] :]
+        return rows(
+            matmul(_tensordot, x, head) + matmul(_tensordot, state, tail)
+        )
+
 
 def _gates(
-    state: tf.Tensor, reset: tuple[tf.Tensor, ...], update: tuple
+    y: tf.Tensor, share: tf.Tensor, state: tf.Tensor, precision: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The state that the reset gate leaves, and the update gate.
 
     Args:
-        state: [..., U].
-        reset: The three products and biases that the gate adds up.
-        update: Likewise.
+        y: [B, 2 U], the product of both gates.
+        share: What is added to it, [2 U] or [B, 2 U].
+        state: [B, U].
+        precision: What the reset state is rounded to.
     """
-    return tf.sigmoid(_sum(reset)) * state, tf.sigmoid(_sum(update))
+    reset, update = tf.split(tf.sigmoid(_add(y, share)), 2, -1)
+    return tf.cast(reset * state, precision), update
 
 
 def _blend(
-    state: tf.Tensor, update: tf.Tensor, candidate: tuple[tf.Tensor, ...]
+    y: tf.Tensor, share: tf.Tensor, state: tf.Tensor, update: tf.Tensor
 ) -> tf.Tensor:
-    """The new state, from what the candidate adds up."""
-    candidate = tf.tanh(_sum(candidate))
+    """The new state, from the candidate's product and share."""
+    candidate = tf.tanh(_add(y, share))
     return candidate + update * (state - candidate)
 
 
-def _sum(parts: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """Of three, in float32; not `add_n`, as many rows may share one."""
-    a, b, c = (tf.cast(x, tf.float32) for x in parts)
-    return a + b + c
+def _add(y: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """In float32; a bias as such, for TensorFlow to fuse it."""
+    y = tf.cast(y, tf.float32)
+    return tf.nn.bias_add(y, share) if share.shape.rank == 1 else y + share
 
 
 class Gaussian(tf.keras.layers.Layer):
@@ -202,15 +207,13 @@ class Gaussian(tf.keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps [..., inputs] to mean and standard deviation, [..., S]."""
-        return self._rest(self.hidden[0](x, activation=self._act))
+        return self._out(through(self.hidden, x, self._act))
 
     def rest(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What follows the linear part of the first hidden layer."""
-        return self._rest(self._act(y))
+        return self._out(through(self.hidden[1:], self._act(y), self._act))
 
-    def _rest(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        for layer in self.hidden[1:]:
-            y = layer(y, activation=self._act)
+    def _out(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 

@@ -108,8 +108,8 @@ class RSSM(tf.keras.layers.Layer):
 
         def step(previous: State, inputs: tuple) -> State:
             action_part, embed_part, *eps = inputs
-            x = self._act(from_stoch(previous.stoch) + action_part)
-            x = self._input(x)
+            x = from_stoch(previous.stoch) + action_part
+            x = self._input(self._act(x))
             deter = gru(x, previous.deter)
             mean, std = self.post.rest(from_deter(deter) + embed_part)
             stoch = cell.sample(mean, std, eps[0] if eps else None)
@@ -125,7 +125,8 @@ class RSSM(tf.keras.layers.Layer):
             y = post.deter
         else:
             before = cell.shift(post.stoch, state.stoch)
-            y = self._input(self._act(from_stoch(before) + action_parts))
+            y = self._act(from_stoch(before) + action_parts)
+            y = self._input(y)
         prior = self._prior(y, post.deter, prior_noise)
         return prior, post
 
@@ -152,14 +153,11 @@ class RSSM(tf.keras.layers.Layer):
             action, *eps = inputs
             if previous.stoch.shape[0] == action.shape[0]:
                 # Joining the small inputs is cheaper than adding wide shares.
-                x = self.inputs[0](
-                    tf.concat([previous.stoch, action], -1),
-                    activation=self._act,
-                )
+                x = tf.concat([previous.stoch, action], -1)
+                x = self._input(x, 0)
             else:
                 x = from_stoch(previous.stoch) + from_action(action)
-                x = self._act(x)
-            x = self._input(x)
+                x = self._input(self._act(x))
             deter = gru(x, previous.deter)
             return self._prior(
                 deter if self._future_rnn else x, deter, eps[0] if eps else None
@@ -167,11 +165,10 @@ class RSSM(tf.keras.layers.Layer):
 
         return cell.scan_time(step, inputs, state, cell.UNROLL, read)
 
-    def _input(self, x: tf.Tensor) -> tf.Tensor:
-        """The input layers that follow the first."""
-        for layer in self.inputs[1:]:
-            x = layer(x, activation=self._act)
-        return x
+    def _input(self, x: tf.Tensor, start: int = 1) -> tf.Tensor:
+        """The input layers from one of them on; products follow."""
+        layers = self.inputs[start:]
+        return cell.through(layers, x, self._act, self.gru.precision)
 
     def _prior(
         self, y: tf.Tensor, deter: tf.Tensor, noise: tf.Tensor | None

@@ -3,7 +3,8 @@
 With a `precision` of "bfloat16", matrix products and convolutions are computed
 in that type, on a GPU or a CPU that has instructions for it several times as
 fast. All else is float32: weights, which are cast where they are used, biases,
-activations (except between convolutions), and what any layer returns. Keras'
+activations (except between convolutions, and between layers that follow each
+other), and what comes out. Keras'
 policy `mixed_bfloat16` is not used: with it, the gradient of a bias is a sum in
 bfloat16 over all rows, which stops growing after a few hundred of them.
 """
@@ -83,7 +84,8 @@ class Dense(tf.keras.layers.Dense):
     """
 
     def __init__(self, inputs: int, units: int, precision: str, name: str):
-        super().__init__(units, name=name)
+        # Keras would cast what is left in `precision` back to float32.
+        super().__init__(units, name=name, autocast=False)
         self.precision = precision
         # Now: variables must exist before anything is traced or restored.
         self.build([None, inputs])
@@ -92,29 +94,62 @@ class Dense(tf.keras.layers.Dense):
         self,
         x: tf.Tensor,
         activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+        dtype: tf.DType = tf.float32,
     ) -> tf.Tensor:
-        """Maps float32 to float32, through an activation if one is given."""
-        matmul = tf.keras.ops.matmul
-        y = product(self.precision, matmul, x, self.kernel)
+        """Maps [..., inputs] to [..., units], through an activation.
+
+        What is returned is computed in float32, and then of type `dtype`.
+        """
+        # On rows, TensorFlow makes one operation of product, bias and
+        # activation.
+        y = product(self.precision, tf.matmul, rows(x), self.kernel)
         # What is compiled would hold on to a variable for good.
         bias = tf.convert_to_tensor(self.bias)
-        return fused(self.precision, _activated)(y, bias, activation)
+        y = fused(self.precision, _activated)(y, bias, activation, dtype)
+        return unrows(y, x)
+
+
+def rows(x: tf.Tensor) -> tf.Tensor:
+    """[..., C] to [B, C]."""
+    return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def unrows(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """[B, C] to [..., C], for x of [..., any] with B rows."""
+    leading = [-1 if size is None else size for size in x.shape[:-1]]
+    return tf.reshape(y, [*leading, y.shape[-1]])
 
 
 def _activated(
-    y: tf.Tensor, bias: tf.Tensor, activation: Callable
+    y: tf.Tensor, bias: tf.Tensor, activation: Callable, dtype: tf.DType
 ) -> tf.Tensor:
-    return activation(tf.nn.bias_add(tf.cast(y, tf.float32), bias))
+    y = activation(tf.nn.bias_add(tf.cast(y, tf.float32), bias))
+    return tf.cast(y, dtype)
 
 
 def dense_stack(
     inputs: int, units: int, layers: int, precision: str, name: str
 ) -> list[Dense]:
-    """`layers` linear layers of one width; apply each with an activation."""
+    """`layers` linear layers of one width, for `through`."""
     sizes = [inputs] + [units] * layers
     return [
         Dense(sizes[i], units, precision, f"{name}_{i}") for i in range(layers)
     ]
+
+
+def through(
+    layers: list[Dense],
+    x: tf.Tensor,
+    activation: Callable[[tf.Tensor], tf.Tensor],
+    dtype: tf.DType = tf.float32,
+) -> tf.Tensor:
+    """Applies layers, each with an activation; the last returns `dtype`."""
+    for layer in layers[:-1]:
+        # The type that the next product would cast it to.
+        x = layer(x, activation=activation, dtype=layer.precision)
+    for layer in layers[-1:]:
+        x = layer(x, activation=activation, dtype=dtype)
+    return x
 
 
 class VectorHead(tf.keras.layers.Layer):
@@ -154,10 +189,7 @@ class VectorHead(tf.keras.layers.Layer):
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
         """Maps features [..., F] to the predicted mean [..., *shape]."""
-        x = features
-        for layer in self.hidden:
-            x = layer(x, activation=self._activation)
-        x = self.out(x)
+        x = self.out(through(self.hidden, features, self._activation))
         return tf.reshape(x, tf.concat([tf.shape(x)[:-1], self._shape], 0))
 
     def log_prob(self, mean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
