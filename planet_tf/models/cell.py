@@ -130,15 +130,14 @@ class GRU(tf.keras.layers.Layer):
     def _product(
         self, x: tf.Tensor, state: tf.Tensor, kernel: tf.Tensor
     ) -> tf.Tensor:
-        """Rows of [x, state] times a kernel, in `precision`."""
-        matmul = functools.partial(product, self.precision)
+        """Rows of [x, state] times a kernel, computed in `precision`."""
         if x.shape[:-1] == state.shape[:-1]:
             x, state = (tf.cast(y, self.precision) for y in (x, state))
-            return matmul(tf.matmul, rows(tf.concat([x, state], -1)), kernel)
+            joined = rows(tf.concat([x, state], -1))
+            return product(self.precision, tf.matmul, joined, kernel)
         head, tail = kernel[: x.shape[-1]], kernel[x.shape[-1] :]
-        return rows(
-            matmul(_tensordot, x, head) + matmul(_tensordot, state, tail)
-        )
+        linear = functools.partial(in_precision, self.precision, _tensordot)
+        return rows(linear(x, head) + linear(state, tail))
 
 
 def _gates(
