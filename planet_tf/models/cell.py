@@ -263,16 +263,16 @@ def scan_time(
         What was read of all T states, [B, T, ...].
     """
     rows, length = tf.nest.flatten(inputs)[0].shape[:2]
+    inputs = tf.nest.map_structure(_swap, inputs)
     if length <= unroll:
         states, state = [], initial
         for t in range(length):
             state = step(
-                state, tf.nest.map_structure(lambda x, t=t: x[:, t], inputs)
+                state, tf.nest.map_structure(lambda x, t=t: x[t], inputs)
             )
             states.append(read(state))
         return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
-    initial = spread(initial, rows)
-    states = tf.scan(step, tf.nest.map_structure(_swap, inputs), initial)
+    states = tf.scan(step, inputs, spread(initial, rows))
     return read(tf.nest.map_structure(_swap, states))
 
 

@@ -1,9 +1,9 @@
 """Random numbers of graphs, several times as fast as TensorFlow's own.
 
-With those, drawing its millions of numbers took a tenth of a plan. Here
-integers come from TensorFlow, and XLA makes of them what is needed, in one
-pass. (XLA's own integers take a hundred times as long on a CPU.) They are
-unsigned, as a GPU's int32 may pass through the memory of its host.
+With those, drawing its millions of numbers took a tenth of a plan. Here XLA
+draws integers by Threefry (its default algorithm takes hundreds of times as
+long on a CPU) and makes of them what is needed, in one pass. They are unsigned,
+as a GPU's int32 may pass through the memory of its host.
 
 `seed` is int32 [2] everywhere: the same seed, the same numbers.
 """
@@ -25,9 +25,7 @@ def draw_uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
         shape: Static; the product must be a multiple of 4.
         seed: See above.
     """
-    words = tf.random.stateless_uniform(
-        [math.prod(shape) // 4], seed, None, None, tf.uint32
-    )
+    words = _integers(math.prod(shape) // 4, seed)
     return _centers(tf.reshape(tf.bitcast(words, tf.uint8), shape))
 
 
@@ -38,8 +36,25 @@ def draw_normal(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
         shape: Static.
         seed: See above.
     """
-    words = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32)
-    return _quantiles(words)
+    # A vector: of rows, XLA makes loops as short as they are.
+    words = _integers(math.prod(shape), seed)
+    return tf.reshape(_quantiles(words), shape)
+
+
+# Apart from what is made of them: as one function, both take longer.
+@tf.function(jit_compile=True)
+def _integers(count: int, seed: tf.Tensor) -> tf.Tensor:
+    """Uniform uint32 [count]; where functions run eagerly, others than elsewhere."""
+    # TensorFlow's own operation has no Threefry on a CPU.
+    eager = tf.config.functions_run_eagerly()
+    return tf.random.stateless_uniform(
+        [count],
+        seed,
+        None,
+        None,
+        tf.uint32,
+        alg="auto_select" if eager else "threefry",
+    )
 
 
 @tf.function(jit_compile=True)
