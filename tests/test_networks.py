@@ -76,24 +76,47 @@ def test_decoder_is_its_formula(activation, twin):
 
 @pytest.mark.parametrize(
     ("function", "size", "kernel"),
-    [("_conv", 14, 4), ("_conv", 6, 4), ("_deconv", 5, 5)],
+    [
+        ("_conv", 31, [4, 4, 3, 5]),
+        ("_conv", 14, [4, 4, 64, 5]),  # By rows.
+        ("_conv", 6, [4, 4, 5, 7]),  # As blocks.
+        ("_deconv", 5, [5, 5, 64, 5]),  # By rows.
+        ("_deconv", 13, [6, 6, 5, 7]),
+        ("_deconv", 30, [6, 6, 3, 4]),
+    ],
 )
-def test_kernel_gradients_by_windows(monkeypatch, function, size, kernel):
-    """Those of TensorFlow's own convolutions, in another way."""
+def test_convolutions_are_the_native_ones(function, size, kernel):
+    """A hand-written gradient that is wrong trains to something else."""
     rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=[3, size, size, 4]), tf.float32)
-    kernel = tf.constant(rng.normal(size=[kernel, kernel, 4, 4]), tf.float32)
-    bias = () if function == "_conv" else (tf.zeros([4]),)
-    found = []
-    for few in (True, False):
-        monkeypatch.setattr(conv_ha, "_few", lambda *_, few=few: few)
+
+    def normal(shape) -> tf.Tensor:
+        return tf.constant(rng.normal(size=shape), tf.float32)
+
+    if function == "_conv":
+        inputs = [normal([3, size, size, kernel[2]]), normal(kernel)]
+
+        def native(x, kernel):
+            return tf.nn.conv2d(x, kernel, 2, "VALID")
+
+    else:
+        inputs = [normal([3, size, size, kernel[3]]), normal(kernel)]
+        inputs.append(normal(kernel[2]))
+
+        def native(x, kernel, bias):
+            width = 2 * (size - 1) + kernel.shape[0]
+            shape = [3, width, width, kernel.shape[2]]
+            y = tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID")
+            return y + bias
+
+    results = []
+    for own in (getattr(conv_ha, function), native):
         with tf.GradientTape() as tape:
-            tape.watch([x, kernel])
-            y = getattr(conv_ha, function)(x, kernel, *bias)
-            total = tf.reduce_sum(tf.sin(y))
-        found.append([y, *tape.gradient(total, [x, kernel])])
-    for ours, native in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, native, rtol=1e-4, atol=1e-4)
+            tape.watch(inputs)
+            y = own(*inputs)
+            loss = tf.reduce_sum(tf.sin(y))
+        results.append([y, *tape.gradient(loss, inputs)])
+    for own, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(own, theirs, rtol=1e-4, atol=1e-3)
 
 
 def test_activation_reaches_the_decoder():
@@ -133,26 +156,6 @@ def test_normalized_embeddings_do_not_vanish():
     assert np.abs(encoder(few)).mean() > 0.5
 
 
-def test_subpixel_gradient_is_the_plain_one():
-    """A hand-written gradient that is wrong trains to something else."""
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=[2, 30, 30, 4]), tf.float32)
-    kernel = tf.constant(rng.normal(size=[6, 6, 3, 4]), tf.float32)
-    bias = tf.constant(rng.normal(size=[3]), tf.float32)
-    weight = tf.constant(rng.normal(size=[2, 64, 64, 3]), tf.float32)
-    gradients = []
-    for function in (
-        lambda: conv_ha._subpixel_deconv(x, kernel, bias),
-        lambda: conv_ha._deconv(x, kernel, bias),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch([x, kernel, bias])
-            loss = tf.reduce_sum(weight * tf.sin(function()))
-        gradients.append(tape.gradient(loss, [x, kernel, bias]))
-    for fast, plain in zip(*gradients, strict=True):
-        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-3)
-
-
 def test_log_prob_constants():
     """-n/2 log(2 pi) for 12,288 pixels and for one reward (spec of heads)."""
     image = tf.zeros([1, 64, 64, 3])
@@ -166,22 +169,3 @@ def test_log_prob_constants():
     np.testing.assert_allclose(
         head.log_prob(tf.zeros([1]), tf.constant([2.0])), [-2.918939], rtol=1e-5
     )
-
-
-def test_block_convolution_is_the_native_one():
-    rng = np.random.default_rng(0)
-    x, kernel, dy = (
-        tf.constant(rng.normal(size=shape), tf.float32)
-        for shape in ([3, 6, 6, 5], [4, 4, 5, 7], [3, 2, 2, 7])
-    )
-    results = []
-    for conv in (
-        conv_ha._block_conv,
-        lambda x, kernel: tf.nn.conv2d(x, kernel, 2, "VALID"),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch([x, kernel])
-            y = conv(x, kernel)
-        results.append([y, *tape.gradient(y, [x, kernel], dy)])
-    for own, native in zip(*results, strict=True):
-        np.testing.assert_allclose(own, native, rtol=1e-5, atol=1e-5)

@@ -285,7 +285,7 @@ def spread(state: Any, rows: int) -> Any:
 
 def _swap(x: tf.Tensor) -> tf.Tensor:
     """Exchanges batch and time."""
-    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+    return tf.transpose(x, [1, 0, *range(2, len(x.shape))])
 
 
 def shift(states: Any, first: Any) -> Any:

@@ -10,7 +10,12 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import ACTIVATIONS, Dense, in_precision
+from planet_tf.networks.basic import (
+    ACTIVATIONS,
+    Dense,
+    fused,
+    in_precision,
+)
 
 tfd = tfp.distributions
 
@@ -103,7 +108,7 @@ class Decoder(tf.keras.layers.Layer):
     ):
         super().__init__(name=name)
         self._precision = precision
-        self._act = ACTIVATIONS[activation]
+        self._act = fused(precision, ACTIVATIONS[activation])
         self.dense = Dense(inputs, 32 * depth, precision, "dense")
         self.kernels, self.biases = [], []
         channels = 32 * depth
@@ -149,11 +154,8 @@ class Decoder(tf.keras.layers.Layer):
         )
         x = self._act(_deconv(x, kernels[0], self.biases[1]))
         x = self._act(_deconv(x, kernels[1], self.biases[2]))
-        # A custom gradient takes tensors: it would not reach variables.
-        x = _subpixel_deconv(
-            x, kernels[2], tf.convert_to_tensor(self.biases[3])
-        )
-        return tf.cast(tf.reshape(x, [*leading, *IMAGE_SHAPE]), tf.float32)
+        x = _deconv(x, kernels[2], self.biases[3], tf.float32)
+        return tf.reshape(x, [*leading, *IMAGE_SHAPE])
 
     def log_prob(self, mean: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
         """Log-density of whole images under Normal(mean, 1): [...].
@@ -219,8 +221,6 @@ def _conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     size = (x.shape[1] - kernel.shape[0]) // 2 + 1
     if size <= 2:
         return _block_conv(x, kernel)
-    if not _few(size, x.dtype):
-        return tf.nn.conv2d(x, kernel, 2, "VALID")
 
     @tf.custom_gradient
     def conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -301,30 +301,66 @@ def _block_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.reshape(y, [-1, n, n, outputs]), gradient
 
 
-def _deconv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
-    """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k."""
-    count = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    size = 2 * (x.shape[1] - 1) + kernel.shape[0]
-    shape = [count, size, size, kernel.shape[2]]
+def _deconv(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Variable,
+    dtype: tf.DType | None = None,
+) -> tf.Tensor:
+    """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k.
+
+    With an even k, pixels are computed in blocks of 2x2 as channels of a
+    transposed convolution with stride 1: oneDNN does so faster, above all
+    where there are three channels.
+
+    Args:
+        x: [B, n, n, in].
+        kernel: [k, k, out, in], of x's type.
+        bias: [out], float32.
+        dtype: Of what is returned; x's by default.
+    """
+    k, outputs, inputs = kernel.shape[1:]
+    parts = 1 if k % 2 else 2
+    k, stride = k // parts, 2 // parts  # In blocks.
+    size = stride * (x.shape[1] - 1) + k
 
     @tf.custom_gradient
-    def deconv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def deconv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        blocks = tf.reshape(kernel, [k, parts, k, parts, outputs, inputs])
+        blocks = tf.transpose(blocks, [0, 2, 1, 3, 4, 5])
+        blocks = tf.reshape(blocks, [k, k, -1, inputs])
+        shape = [tf.shape(x)[0], size, size, parts**2 * outputs]
+        y = tf.nn.conv2d_transpose(x, blocks, shape, stride, "VALID")
+
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            dy = tf.cast(dy, x.dtype)
             dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
-            return dx, _kernel_gradient(dy, x, kernel)
+            return dx, _kernel_gradient(dy, x, kernel), _sum_of_rows(dy)
 
-        return tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID"), gradient
+        return _add_bias_to_blocks(y, bias, dtype or x.dtype), gradient
 
-    if _few(x.shape[1], x.dtype):
-        x = deconv(x, kernel)
-    else:
-        x = tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID")
-    return _bias_add(x, tf.convert_to_tensor(bias))
+    # A custom gradient takes tensors: it would not reach variables.
+    return deconv(x, kernel, tf.convert_to_tensor(bias))
 
 
-def _few(size: int, dtype: tf.DType) -> bool:
-    """Whether `_kernel_gradient` is faster than the native one."""
-    return size <= 6 and dtype != tf.float32
+@tf.function(jit_compile=True)
+def _add_bias_to_blocks(
+    x: tf.Tensor, bias: tf.Tensor, dtype: tf.DType
+) -> tf.Tensor:
+    """Adds in float32, and makes pixels of blocks, in one pass.
+
+    Args:
+        x: [B, n, n, parts^2 * out], parts being 1 or 2.
+        bias: [out].
+        dtype: Of what is returned.
+
+    Returns:
+        [B, parts * n, parts * n, out].
+    """
+    count = x.shape[-1] // bias.shape[0]
+    x = tf.cast(x, tf.float32) + tf.tile(bias, [count])
+    x = tf.cast(x, dtype)
+    return x if count == 1 else tf.nn.depth_to_space(x, 2)
 
 
 def _kernel_gradient(
@@ -332,67 +368,48 @@ def _kernel_gradient(
 ) -> tf.Tensor:
     """The kernel's gradient of a valid convolution with stride 2.
 
-    A product for each of the n^2 windows that the kernel is laid on. In
-    bfloat16, oneDNN's kernel gradients of small images are slow.
-
     Args:
         x: [B, size, size, in], what is convolved.
         dy: [B, n, n, out], gradient of what comes out.
         kernel: [k, k, in, out].
 
     Returns:
-        Of the kernel's shape and type; windows are added up in float32.
+        Of the kernel's shape and type.
+    """
+    # oneDNN's is slow for small images of many channels.
+    if dy.shape[1] <= 6 and x.shape[-1] >= 64:
+        return _row_products(x, dy, kernel)
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=x,
+        filter_sizes=kernel.shape,
+        out_backprop=dy,
+        strides=[1, 2, 2, 1],
+        padding="VALID",
+    )
+
+
+def _row_products(x: tf.Tensor, dy: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """`_kernel_gradient`: a product for each spot of kernel and row of dy.
+
+    With the batch behind the place in the image, and even columns apart from
+    odd ones, the pixels that a row of dy meets at a spot lie together: nothing
+    is copied for a product. They are added up in float32.
     """
     k, n = kernel.shape[0], dy.shape[1]
-    products = []
-    for i in range(n):
-        for j in range(n):
-            window = x[:, 2 * i : 2 * i + k, 2 * j : 2 * j + k]
-            window = tf.reshape(window, [-1, k * k * x.shape[3]])
-            product = tf.matmul(window, dy[:, i, j], transpose_a=True)
-            products.append(tf.cast(product, tf.float32))
-    return tf.cast(tf.reshape(tf.add_n(products), kernel.shape), kernel.dtype)
-
-
-@tf.custom_gradient
-def _subpixel_deconv(
-    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
-) -> tf.Tensor:
-    """The same function as `_deconv`, for few output channels.
-
-    With 3 channels out, the transposed convolution leaves most of a vector
-    unit idle. Computing the four pixels of each 2x2 block as 12 channels of an
-    ordinary convolution does not; but its automatic gradient is slow, so the
-    gradient is the transposed convolution's own.
-
-    Args:
-        x: [B, n, n, in].
-        kernel: [k, k, out, in] with even k, of x's type.
-        bias: [out], float32.
-
-    Returns:
-        [B, 2 (n - 1) + k, 2 (n - 1) + k, out].
-    """
-    half, (outputs, inputs) = kernel.shape[0] // 2, kernel.shape[2:]
-    # out[2 p + a] = sum_j x[p - j] kernel[2 j + a], in both directions.
-    blocks = tf.reshape(kernel, [half, 2, half, 2, outputs, inputs])
-    blocks = tf.transpose(tf.reverse(blocks, [0, 2]), [0, 2, 5, 1, 3, 4])
-    blocks = tf.reshape(blocks, [half, half, inputs, 4 * outputs])
-    pad = [half - 1, half - 1]
-    y = tf.nn.conv2d(tf.pad(x, [[0, 0], pad, pad, [0, 0]]), blocks, 1, "VALID")
-    # Twelve channels take a bias several times as fast as three.
-    tiled = tf.cast(tf.tile(bias, [4]), y.dtype)
-    y = tf.nn.depth_to_space(tf.nn.bias_add(y, tiled), 2)
-
-    def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        dx = tf.nn.conv2d(dy, kernel, 2, "VALID")
-        dkernel = tf.raw_ops.Conv2DBackpropFilter(
-            input=dy,
-            filter_sizes=kernel.shape,
-            out_backprop=x,
-            strides=[1, 2, 2, 1],
-            padding="VALID",
-        )
-        return dx, dkernel, _sum_of_rows(dy)
-
-    return y, gradient
+    B, (size, inputs) = tf.shape(x)[0], x.shape[2:]
+    half = (size + 1) // 2
+    x = tf.pad(x, [[0, 0], [0, 0], [0, size % 2], [0, 0]])
+    x = tf.reshape(x, [B, size, half, 2, inputs])
+    x = tf.reshape(tf.transpose(x, [1, 3, 2, 0, 4]), [-1, inputs])
+    dy = tf.reshape(tf.transpose(dy, [1, 2, 0, 3]), [n, n * B, dy.shape[3]])
+    spots = []
+    for i in range(k):
+        for j in range(k):
+            products = []
+            for row in range(n):
+                start = ((2 * row + i) * 2 + j % 2) * half + j // 2
+                seen = x[start * B : (start + n) * B]
+                product = tf.matmul(seen, dy[row], transpose_a=True)
+                products.append(tf.cast(product, tf.float32))
+            spots.append(tf.add_n(products))
+    return tf.cast(tf.reshape(tf.stack(spots), kernel.shape), kernel.dtype)

@@ -44,7 +44,7 @@ def draw_normal(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
 # Apart from what is made of them: as one function, both take longer.
 @tf.function(jit_compile=True)
 def _integers(count: int, seed: tf.Tensor) -> tf.Tensor:
-    """Uniform uint32 [count]; where functions run eagerly, others than elsewhere."""
+    """Uniform uint32 [count]; other ones where functions run eagerly."""
     # TensorFlow's own operation has no Threefry on a CPU.
     eager = tf.config.functions_run_eagerly()
     return tf.random.stateless_uniform(
