@@ -2,7 +2,7 @@
 
 With those, drawing its millions of numbers took a tenth of a plan. Here XLA
 draws integers by Threefry (its default algorithm takes hundreds of times as
-long on a CPU) and makes of them what is needed, in one pass. They are unsigned,
+long on a CPU), and makes what is needed of them in one pass. They are unsigned,
 as a GPU's int32 may pass through the memory of its host.
 
 `seed` is int32 [2] everywhere: the same seed, the same numbers.
