@@ -202,9 +202,10 @@ def _tensorflow_advice(answer: Answer) -> str:
 
 def cpu(cpuinfo: str) -> Finding:
     """What the processor computes with, from /proc/cpuinfo."""
+    cores = len(os.sched_getaffinity(0))
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
     if not flags:  # ARM, for example.
-        return Finding("precision", f"CPU: {os.cpu_count()} cores, float32")
+        return Finding("precision", f"CPU: {cores} cores, float32")
     has = set(flags[1].split())
     names = {
         "avx2": "AVX2",
@@ -213,7 +214,7 @@ def cpu(cpuinfo: str) -> Finding:
         "amx_bf16": "AMX bfloat16",
     }
     found = [name for flag, name in names.items() if flag in has]
-    text = f"CPU: {os.cpu_count()} cores, float32 with "
+    text = f"CPU: {cores} cores, float32 with "
     if "avx2" in has:
         return Finding("precision", text + ", ".join(found))
     return Finding(

@@ -16,10 +16,10 @@ episode   one episode: every decision planned, carried out and drawn
 Takes every flag of a Config. Each repetition runs all parts once, one after
 another, and a large matrix product whose rate is the limit: measured beside
 the parts and in their precision, it shares the machine's state with them.
-Arithmetic is counted in `tools/flops.py`; `act` and `episode` count their plans
-alone. With `--plain`, update and plan also run as a plain Keras graph in
-float32 (`scripts/plain.py`), and the table ends with how many times as fast
-ours are.
+Arithmetic is counted in `planet_tf/tools/flops.py`; `act` and `episode` count
+their plans alone. With `--plain`, update and plan also run as a plain Keras
+graph in float32 (`scripts/plain.py`), and the table ends with how many times as
+fast ours are; beside parts in bfloat16, no limit is given for plain ones.
 """
 
 import contextlib
