@@ -33,10 +33,15 @@ TINY = config.Config(
     planner_horizon=4,
     free_nats=0.0,  # Trains the prior from the first update on.
 )
-# The convolutions of the presets `default` and `cpu`.
+# The convolutions of the presets `default` and `cpu`; one of them so deep that
+# its kernels' gradients are products.
 CONVOLUTIONS = {
     "relu": {},
-    "elu": {"conv_activation": "elu", "normalize_embed": True},
+    "elu": {
+        "conv_activation": "elu",
+        "normalize_embed": True,
+        "conv_depth": 32,
+    },
 }
 SEED = tf.constant([0, 1])
 BFLOAT16 = tf.bfloat16.as_datatype_enum
@@ -44,7 +49,7 @@ BFLOAT16 = tf.bfloat16.as_datatype_enum
 # What moves numbers, and what is between two convolutions.
 MAY_BE_LOW = {
     *("Cast", "Const", "Identity", "IdentityN", "Reshape", "Transpose"),
-    *("Fill", "Pad", "Tile", "ReverseV2", "DepthToSpace", "Relu", "ReluGrad"),
+    *("Fill", "Pad", "DepthToSpace", "Relu", "ReluGrad"),
     *("Elu", "EluGrad", "BiasAdd", "ZerosLike", "PreventGradient", "ShapeN"),
     *("StridedSlice", "Slice", "ConcatV2", "Pack", "SpaceToDepth"),
     *("MatMul", "Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"),
@@ -132,7 +137,7 @@ def test_loss_and_gradients_are_close(model, convolutions):
     """A few percent, as bfloat16 has three digits.
 
     Those with less than a hundredth of the norm are sums that nearly cancel: on
-    a processor with AVX512-BF16, 0.83 to 0.97 in encoder and hidden layers.
+    a processor with AVX512-BF16, 0.77 to 0.97 in encoder and hidden layers.
     """
     batch, found = make_batch(), []
     for precision in ("float32", "bfloat16"):
@@ -150,12 +155,13 @@ def test_loss_and_gradients_are_close(model, convolutions):
         np.testing.assert_allclose(metrics[name], value, rtol=0.02, atol=0.01)
     error, cosine = distance(low, gradients)
     norm = tf.linalg.global_norm(gradients)
-    # Six seeds: at most 0.043, and at least 0.999 and, below, 0.93.
+    # Six seeds gave at most 0.043 and at least 0.999.
     assert 1e-5 < error < 0.06 and cosine > 0.998, (error, cosine)
     for variable, a, b in zip(
         world.trainable_variables, low, gradients, strict=True
     ):
         _, cosine = distance([a], [b])
+        # They gave at least 0.93, of gradients that are large.
         least = 0.9 if tf.norm(b) > 0.01 * norm else 0.7
         assert cosine > least, (variable.path, cosine)
 

@@ -10,12 +10,7 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from planet_tf.networks.basic import (
-    ACTIVATIONS,
-    Dense,
-    fused,
-    in_precision,
-)
+from planet_tf.networks.basic import ACTIVATIONS, Dense, in_precision
 
 tfd = tfp.distributions
 
@@ -108,7 +103,7 @@ class Decoder(tf.keras.layers.Layer):
     ):
         super().__init__(name=name)
         self._precision = precision
-        self._act = fused(precision, ACTIVATIONS[activation])
+        self._act = ACTIVATIONS[activation]
         self.dense = Dense(inputs, 32 * depth, precision, "dense")
         self.kernels, self.biases = [], []
         channels = 32 * depth
@@ -304,7 +299,7 @@ def _block_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def _deconv(
     x: tf.Tensor,
     kernel: tf.Tensor,
-    bias: tf.Variable,
+    bias: tf.Variable | tf.Tensor,
     dtype: tf.DType | None = None,
 ) -> tf.Tensor:
     """Valid transposed convolution, stride 2: size n -> 2 (n - 1) + k.
@@ -376,8 +371,9 @@ def _kernel_gradient(
     Returns:
         Of the kernel's shape and type.
     """
-    # oneDNN's is slow for small images of many channels.
-    if dy.shape[1] <= 6 and x.shape[-1] >= 64:
+    # oneDNN's, on a CPU, is slow for small images of many channels.
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and dy.shape[1] <= 6 and x.shape[-1] >= 64:
         return _row_products(x, dy, kernel)
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x,
