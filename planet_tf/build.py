@@ -5,13 +5,17 @@ from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
 from planet_tf.control.environments import Spec
 from planet_tf.control.mpc_agent import MPCAgent
+from planet_tf.models.disagreement import Ensemble
 from planet_tf.models.drnn import DRNN
 from planet_tf.models.rssm import RSSM
 from planet_tf.models.ssm import SSM
+from planet_tf.models.value import Value
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
 from planet_tf.training.learner import Learner
+
+_MEMBERS = 5  # Of an ensemble, as in Plan2Explore.
 
 
 def check_worlds(config: Config, specs: dict[str, Spec]) -> None:
@@ -62,9 +66,9 @@ def world_model(
     dynamics = _dynamics(config, action_dim, encoder.embed_size, rssm)
     size = dynamics.feature_size
 
-    def head(name: str, shape: tuple[int, ...]) -> VectorHead:
+    def head(name: str, shape: tuple[int, ...], inputs=size) -> VectorHead:
         return VectorHead(
-            size,
+            inputs,
             shape,
             config.num_layers,
             config.num_units,
@@ -92,12 +96,24 @@ def world_model(
                 f"--gradient_heads: there is no head {name!r}, only "
                 f"{', '.join(known)}"
             )
+    value = ensemble = None
+    if config.value_loss_scale:
+        value = Value(head("value", ()), config.discount, config.value_lambda)
+    if config.explores:
+        ensemble = Ensemble(
+            [
+                head(f"ensemble_{i}", (config.state_size,), size + action_dim)
+                for i in range(_MEMBERS)
+            ]
+        )
     return WorldModel(
         dynamics,
         encoder,
         decoder(size, *conv),
         head("reward", ()),
         diagnostics=diagnostics,
+        value=value,
+        ensemble=ensemble,
         gradient_heads=config.gradient_heads,
         image_bits=config.image_bits,
         encode_motion=config.encode_motion,
@@ -106,6 +122,7 @@ def world_model(
         mean_only=config.mean_only,
         image_scale=config.image_loss_scale,
         reward_scale=config.reward_loss_scale,
+        value_scale=config.value_loss_scale,
         divergence_scale=config.divergence_scale,
         free_nats=config.free_nats,
         prior_scale=config.prior_divergence_scale,
@@ -165,13 +182,13 @@ def _dynamics(
 
 def agents(
     config: Config, model: WorldModel, action_dim: int
-) -> dict[tuple[int, int, int, int], MPCAgent]:
-    """The agents of a run's collectors, by `Collect.planner`.
+) -> dict[tuple, MPCAgent]:
+    """The agents of a run's collectors, by `Collect.agent`.
 
     Collectors that plan alike share one, which is compiled once.
     """
     return {
-        collect.planner: agent(config, model, action_dim, collect)
+        collect.agent: agent(config, model, action_dim, collect)
         for split in ("train", "test")
         for collect in config.collectors(split).values()
     }
@@ -191,6 +208,7 @@ def agent(
     return MPCAgent(
         model,
         action_dim,
+        objective=collect.objective,
         horizon=horizon,
         candidates=amount,
         elites=topk,

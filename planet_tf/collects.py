@@ -37,6 +37,11 @@ class Collect:
     )
     action_noise_ramp: int | None = param(None, "action_noise_ramp.")
     action_noise_min: float | None = param(None, "action_noise_min.", ">= 0")
+    objective: str | None = param(
+        None,
+        "collect_objective, and reward in tests.",
+        "reward | disagreement",
+    )
     horizon: int | None = param(None, "planner_horizon.", ">= 1")
     # Deviates from planet: the planner's search is the same for all collectors
     # there, so that random data collection makes the test agent random, too.
@@ -50,6 +55,11 @@ class Collect:
         return self.horizon, self.amount, self.topk, self.iterations
 
     @property
+    def agent(self) -> tuple:
+        """What the agent has to be made for."""
+        return self.objective, *self.planner
+
+    @property
     def interval(self) -> Interval:
         """When it plays."""
         return Interval(self.after, self.every, self.until)
@@ -57,7 +67,6 @@ class Collect:
 
 # As `IGNORED` of `planet_tf/config_flags.py`, in a collector.
 _IGNORED: dict[str, tuple[str, tuple | None]] = {
-    "objective": ("reward is the only one", ("reward",)),
     "prefix": ("it only named the summaries", None),
     "save_episode_dir": (
         "all collectors of training share one folder, and all of tests",

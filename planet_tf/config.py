@@ -186,6 +186,12 @@ class Config:
     planner_topk: int = param(
         100, "Best action sequences, which shape the next iteration.", ">= 1"
     )
+    collect_objective: str = param(
+        "reward",
+        "What collected episodes are planned for; disagreement explores where "
+        "an ensemble does not know what comes next, whatever the reward.",
+        "reward | disagreement",
+    )
     planner_iterations: int = param(
         10, "Iterations of the cross-entropy method; 0 plans zeros.", ">= 0"
     )
@@ -226,6 +232,20 @@ class Config:
         "Weight of the rewards' negative log-likelihood under predictions 1 "
         "to --overshooting_distance rows ahead.",
         ">= 0",
+    )
+    value_loss_scale: float = param(
+        0.0,
+        "Weight of a value's negative log-likelihood; unless 0, plans for "
+        "reward discount it and count what comes after their horizon.",
+        ">= 0",
+    )
+    discount: float = param(
+        0.99, "Of the value, for each decision.", "> 0, < 1"
+    )
+    value_lambda: float = param(
+        0.95,
+        "The value learns from returns of 1 / (1 - lambda) decisions or so.",
+        ">= 0, <= 1",
     )
     prior_divergence_scale: float = param(
         0.0,
@@ -278,6 +298,12 @@ class Config:
         ">= 1",
     )
 
+    @property
+    def explores(self) -> bool:
+        """Whether episodes are collected where an ensemble disagrees."""
+        collects = self.collectors("train").values()
+        return any(it.objective == "disagreement" for it in collects)
+
     def seed_episodes(self, split: str) -> int:
         """Random episodes per task in "train" or "test"."""
         if split == "test" and self.test_seed_episodes is not None:
@@ -295,6 +321,7 @@ class Config:
         run = {
             "after": self.collect_every,
             "every": self.collect_every,
+            "objective": self.collect_objective if train else "reward",
             "action_noise": self.train_action_noise if train else 0.0,
             "action_noise_ramp": self.action_noise_ramp,
             "action_noise_min": self.action_noise_min,

@@ -33,7 +33,6 @@ IGNORED: dict[str, tuple[str, tuple | None]] = {
     "bound_action": ("nothing ever read it", None),
     "network": ("it is the only one", ("conv_ha",)),
     "planner": ("it is the only one", ("cem",)),
-    "collect_objective": ("it is the only one", ("reward",)),
     "checkpoint_every": ("checkpoints are written more often here", None),
 }
 

@@ -23,14 +23,14 @@ class Players:
 
     Attributes:
         collects: The collectors by name, see `Config.collectors`.
-        agents: By planner, see `build.agents`.
+        agents: By `Collect.agent`, see `build.agents`.
         collector: Has the worlds and the replay of this split.
         schedule: The run's.
         progress: Counts the decisions.
     """
 
     collects: dict[str, Collect]
-    agents: dict[tuple[int, int, int, int], MPCAgent]
+    agents: dict[tuple, MPCAgent]
     collector: Collector
     schedule: Schedule
     progress: Progress
@@ -49,7 +49,7 @@ class Players:
         played = {}
         for name in self.collects if names is None else names:
             collect = self.collects[name]
-            agent = self.agents[collect.planner]
+            agent = self.agents[collect.agent]
             agent.action_noise = collect.action_noise * noise_scale(
                 self.schedule.collect_step(updates),
                 collect.action_noise_ramp,

@@ -77,6 +77,13 @@ def validate(config: Config) -> None:
         f"--overshooting_distance={config.overshooting_distance}: has no "
         "effect without --overshooting_scale or --overshooting_reward_scale",
     )
+    for name in ("discount", "value_lambda"):
+        default = parameters.fields(type(config))[name].default
+        _require(
+            config.value_loss_scale or getattr(config, name) == default,
+            f"--{name}={getattr(config, name)}: has no effect without "
+            "--value_loss_scale",
+        )
     _require(
         config.train_collects or not config.collect_while_training,
         "--collect_while_training: has no effect without --train_collects; "
@@ -144,6 +151,11 @@ def _validate_collectors(config: Config, split: str) -> None:
             it.topk <= it.amount,
             f"{flag}: {it.name}: topk={it.topk}: must be at most "
             f"amount={it.amount}",
+        )
+        _require(
+            split == "train" or it.objective == "reward",
+            f"{flag}: {it.name}: objective={it.objective}: tests have scores, "
+            "which are rewards; --train_collects explores",
         )
         _require(
             split == "test" or it.until <= 0 or it.until > it.after,

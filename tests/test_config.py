@@ -139,6 +139,18 @@ def test_what_acts_after_training_plans_as_in_tests():
     assert config.collectors("test")["test"].planner == (5, 1000, 7, 10)
 
 
+def test_who_explores():
+    """Tests never do, and a collector may differ from the others."""
+    assert not Config().explores
+    config = parse("--collect_objective=disagreement")
+    assert config.explores
+    assert config.collectors("train")["train"].objective == "disagreement"
+    assert config.collectors("test")["test"].objective == "reward"
+    config = parse("--train_collects=[{}, {name: x, objective: disagreement}]")
+    first, second = config.collectors("train").values()
+    assert config.explores and first.agent == ("reward", *second.planner)
+
+
 def test_random_collection_leaves_the_test_agent_its_planner():
     """One planner for both would score the actions of no agent at all."""
     config = parse("--train_collects=[{iterations: 0, action_noise: 1.0}]")
@@ -172,11 +184,11 @@ def test_parameters_without_meaning_are_named(caplog):
     with caplog.at_level(logging.WARNING):
         config = parse(
             "--params={isolate_envs: process, loader_every: 5, "
-            "network: conv_ha, collect_objective: reward}"
+            "network: conv_ha, planner: cem}"
         )
     assert config == Config()
     messages = [record.getMessage() for record in caplog.records]
-    names = ["isolate_envs", "loader_every", "network", "collect_objective"]
+    names = ["isolate_envs", "loader_every", "network", "planner"]
     assert len(messages) == 4
     assert all(n in m for n, m in zip(names, messages, strict=True)), messages
 
@@ -195,7 +207,7 @@ def test_parameters_without_meaning_are_named(caplog):
         ),
         (
             "--params={train_collects: [{objective: state}]}",
-            "objective=state is not available, only reward",
+            "objective=state: must be reward | disagreement",
         ),
         (
             "--params={train_collects: [{save_episode_dir: /tmp}]}",
@@ -263,6 +275,12 @@ def test_bad_params_are_refused(argument, message):
         (
             "--collect_while_training --train_collects=[]",
             "no effect without --train_collects",
+        ),
+        ("--discount=0.9", "--discount=0.9: .* without --value_loss_scale"),
+        ("--value_loss_scale=1 --discount=1", "--discount=1.0: must be > 0, <"),
+        (
+            "--test_collects=[{objective:\tdisagreement}]",
+            "objective=disagreement: tests have scores",
         ),
         ("--action_repeat=250", "an episode of cup_catch has only 5 rows"),
         ("--model=ssm --model_layers=2", "--model_layers=2: .*=ssm, only with"),

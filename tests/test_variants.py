@@ -97,14 +97,16 @@ def test_drnn_with_several_collectors(tmp_path):
         "--nodrnn_sample_to_encoder",
         "--nodrnn_decoder_to_sample",
         "--encode_motion",
+        "--value_loss_scale=1",
         "--train_collects=[{}, {name: both, batch_size: 2, topk: 1,"
-        " iterations: 1}, {name: late, after: 4}]",
+        " iterations: 1, objective: disagreement}, {name: late, after: 4}]",
         "--test_collects=[{}, {name: noisy, action_noise: 0.5}]",
         "--collect_while_training",
     )
     scores = {name for name in metrics if name.endswith("/score")}
     expected = {"train", "train_both", "test", "test_noisy"}
     assert scores == {f"{name}/score" for name in expected}
+    assert {"train/value", "test/value", "test/ensemble"} <= set(metrics)
     # One to start with, one of the first collector, two of the second.
     assert metrics["episodes"] == 4
     assert len(list(tmp_path.glob("test_episodes/*.npz"))) == 3

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from planet_tf.models.disagreement import Ensemble
 from planet_tf.models.rssm import RSSM
+from planet_tf.models.value import Value
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import Decoder, Encoder
@@ -72,8 +74,14 @@ def test_diagnostics_learn_and_leave_the_model_alone():
     gradients would shorten the model's if all were clipped as one.
     """
     batch = _batch()
-    plain, watched = _model(), _model(diagnostics=_diagnostics())
-    heads = list(watched.diagnostics.values())
+    plain = _model()
+    watched = _model(
+        diagnostics=_diagnostics(),
+        value=Value(VectorHead(9, layers=1, units=5), 0.9, 0.9),
+        value_scale=100.0,
+        ensemble=Ensemble([VectorHead(9 + A, (3,), 1, 5) for _ in range(2)]),
+    )
+    heads = [*watched.diagnostics.values(), watched.value, watched.ensemble]
     before = [v.numpy() for head in heads for v in head.trainable_variables]
     metrics = [
         [learner.step(batch, _noise(plain)) for _ in range(3)]
@@ -88,6 +96,7 @@ def test_diagnostics_learn_and_leave_the_model_alone():
     first, last = metrics[1][0], metrics[1][-1]
     assert last["position"] > first["position"]
     assert last["height"] > first["height"]
+    assert last["ensemble"] > first["ensemble"]
     np.testing.assert_array_equal(
         metrics[0][-1]["grad_norm"], last["grad_norm"]
     )

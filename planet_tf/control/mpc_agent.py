@@ -4,6 +4,8 @@ Shape letters: B batch of environments, N candidates, H horizon, A action, S
 stochastic state.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.devices import in_branches
 from planet_tf.tools.noise import draw_normal, draw_uniform
+
+# Maps actions [B, N, H, A] and the iteration to returns [B, N].
+Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class PolicyNoise(NamedTuple):
@@ -50,6 +55,7 @@ class MPCAgent:
     Args:
         model: Shared with the learner; plans always use its newest weights.
         action_dim: A.
+        objective: "reward", or "disagreement" of the model's ensemble.
         horizon: Decisions H to look ahead.
         candidates: Action sequences N tried in each iteration.
         elites: The best of them, which the next iteration samples around.
@@ -70,6 +76,7 @@ class MPCAgent:
         model: WorldModel,
         action_dim: int,
         *,
+        objective: str = "reward",
         horizon: int = 12,
         candidates: int = 1000,
         elites: int = 100,
@@ -83,6 +90,7 @@ class MPCAgent:
         self.action_noise = action_noise
         self._model = model
         self._action_dim = action_dim
+        self._objective = objective
         self._horizon = horizon
         self._candidates = candidates
         self._elites = elites
@@ -192,10 +200,9 @@ class MPCAgent:
             memory.state,
         )
         state = tf.nest.map_structure(lambda x: x[:, 0], post)
-        objective = self.predicted_return(state, noise.latent)
         start = memory.start
         plan = cross_entropy_method(
-            objective,
+            self.objective(state, noise.latent),
             noise.plan,
             elites=self._elites,
             start=start,
@@ -208,7 +215,8 @@ class MPCAgent:
             # the latent future as it has candidates. New ones, as those of
             # its iterations had a part in choosing the plan.
             same = tf.repeat(plan[:, None], self._candidates, 1)
-            returns = objective(same, tf.constant(self._iterations))
+            predicted_return = self.predicted_return(state, noise.latent)
+            returns = predicted_return(same, tf.constant(self._iterations))
             record = [PlanRecord(tf.reduce_mean(returns, 1), search)]
         if start is not None:
             # Deviates from planet: optional; its searches know nothing of
@@ -220,26 +228,78 @@ class MPCAgent:
         action = tf.clip_by_value(action, -1.0, 1.0)
         return Memory(state, action, start, x), *record
 
-    def predicted_return(self, state: Any, latent: tf.Tensor | None):
-        """The planner's objective: sum of mean rewards over the horizon.
+    def objective(self, state: Any, latent: tf.Tensor | None) -> Objective:
+        """What plans are chosen by: see `predicted_return`.
+
+        With a value function, rewards over the horizon are discounted and the
+        value of the last state is added. The disagreement of an ensemble is
+        summed up over the horizon.
+        """
+        model = self._model
+        features = model.dynamics.features
+
+        def worth(actions, imagine) -> tf.Tensor:
+            rewards, states = imagine(
+                lambda state: (model.reward(features(state)), features(state))
+            )
+            return model.value.after(rewards, states[:, -1])
+
+        def disagreement(actions, imagine) -> tf.Tensor:
+            states = imagine(features)
+            first = tf.broadcast_to(features(state), states[:, 0].shape)
+            states = tf.concat([first[:, None], states[:, :-1]], 1)
+            found = model.ensemble.disagreement(states, actions)
+            return tf.reduce_sum(found, 1)
+
+        # Deviates from planet: both are the paper's outlook; effect on return:
+        # none when off.
+        if self._objective == "disagreement":
+            return self._evaluated(state, latent, disagreement)
+        if model.value:
+            return self._evaluated(state, latent, worth)
+        return self.predicted_return(state, latent)
+
+    def predicted_return(
+        self, state: Any, latent: tf.Tensor | None
+    ) -> Objective:
+        """The original's objective: sum of mean rewards over the horizon.
 
         All candidates of a row share one posterior sample. The current
         state's own reward is not counted; nothing is discounted.
         """
         model = self._model
 
+        def total(actions, imagine) -> tf.Tensor:
+            rewards = imagine(
+                lambda state: model.reward(model.dynamics.features(state))
+            )
+            return tf.reduce_sum(rewards, 1)
+
+        return self._evaluated(state, latent, total)
+
+    def _evaluated(
+        self, state: Any, latent: tf.Tensor | None, evaluate: Callable
+    ) -> Objective:
+        """An objective for candidates that all start from one state.
+
+        Args:
+            state: [B, .].
+            latent: Noise of what is imagined, see `PolicyNoise`.
+            evaluate: Maps actions [N, H, B, A] and a function, which imagines
+                their states and returns what another one reads of each, to
+                [N, B].
+        """
+        model = self._model
         shared = tf.nest.map_structure(lambda x: x[None], state)
         # Read once, so that TensorFlow casts them once for all steps.
         weights = [(x, tf.convert_to_tensor(x)) for x in model.variables]
 
-        def rewards_of(actions, noise) -> tf.Tensor:
+        def evaluated(actions, noise) -> tf.Tensor:
+            imagine = functools.partial(
+                model.dynamics.imagine, actions, noise, shared
+            )
             with tf.keras.StatelessScope(weights):
-                return model.dynamics.imagine(
-                    actions,
-                    noise,
-                    shared,
-                    lambda state: model.reward(model.dynamics.features(state)),
-                )
+                return evaluate(actions, imagine)
 
         def rows_inside(x: tf.Tensor) -> tf.Tensor:
             """[B, N, H, .] to [N, H, B, .], which moves nothing if B is 1."""
@@ -251,7 +311,7 @@ class MPCAgent:
             # environments (no effect on one). The state is not copied, so that
             # its products in the first step are computed once.
             noise = None if latent is None else rows_inside(latent[i])
-            rewards = in_branches(rewards_of, rows_inside(actions), noise)
-            return tf.transpose(tf.reduce_sum(rewards, 1))
+            found = in_branches(evaluated, rows_inside(actions), noise)
+            return tf.transpose(found)
 
         return objective

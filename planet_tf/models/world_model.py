@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from planet_tf.models import cell
+from planet_tf.models.disagreement import Ensemble
 from planet_tf.models.overshooting import overshoot
+from planet_tf.models.value import Value
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
 from planet_tf.tools.devices import in_branches
@@ -63,6 +65,9 @@ class WorldModel(tf.keras.layers.Layer):
         reward: Reward head.
         diagnostics: Heads by key of the batch, trained to predict simulator
             variables.
+        value: What comes after a plan; it and the ensemble only observe, so
+            that the rest learns as without.
+        ensemble: What exploring without rewards plans for.
         gradient_heads: Heads whose loss trains encoder and dynamics too. The
             others read features that pass no gradient on.
         image_bits: Colour depth the model sees, 1 to 8.
@@ -74,6 +79,7 @@ class WorldModel(tf.keras.layers.Layer):
         mean_only: Means instead of samples in the latent state.
         image_scale: Weight of the image's negative log-likelihood.
         reward_scale: Weight of the reward's; 10 in the released code.
+        value_scale: Weight of the value's.
         divergence_scale: Weight of the KL term.
         free_nats: KL below this many nats a step costs nothing; None: no floor.
         prior_scale: Weight of KL(stop_gradient(post) || prior), which does
@@ -103,6 +109,8 @@ class WorldModel(tf.keras.layers.Layer):
         reward: VectorHead,
         *,
         diagnostics: dict[str, VectorHead] | None = None,
+        value: Value | None = None,
+        ensemble: Ensemble | None = None,
         gradient_heads: Collection[str] = ("image", "reward"),
         image_bits: int = 5,
         encode_motion: bool = False,
@@ -111,6 +119,7 @@ class WorldModel(tf.keras.layers.Layer):
         mean_only: bool = False,
         image_scale: float = 1.0,
         reward_scale: float = 10.0,
+        value_scale: float = 0.0,
         divergence_scale: float = 1.0,
         free_nats: float | None = 3.0,
         prior_scale: float = 0.0,
@@ -134,6 +143,8 @@ class WorldModel(tf.keras.layers.Layer):
         self.image = image
         self.reward = reward
         self.diagnostics = diagnostics or {}
+        self.value = value
+        self.ensemble = ensemble
         self.image_bits = image_bits
         self.mean_only = mean_only
         self.encode_motion = encode_motion
@@ -156,6 +167,8 @@ class WorldModel(tf.keras.layers.Layer):
             "image": -image_scale,
             "reward": -reward_scale,
             **{name: -1.0 for name in self.diagnostics},
+            "value": -value_scale,
+            "ensemble": -1.0 if ensemble else 0.0,
             "divergence": divergence_scale,
             "prior_divergence": prior_scale,
             "global_divergence": global_scale,
@@ -167,7 +180,7 @@ class WorldModel(tf.keras.layers.Layer):
 
     @property
     def variable_groups(self) -> list[list[tf.Variable]]:
-        """The model's variables, then those of each head without gradient.
+        """The model's variables, then those of each part without gradient.
 
         What trains one group does not depend on the others.
         """
@@ -179,6 +192,8 @@ class WorldModel(tf.keras.layers.Layer):
             for name, head in self._heads.items()
             if name not in self._gradient_heads and name in trained
         ]
+        observers = filter(None, (self.value, self.ensemble))
+        frozen += [observer.trainable_variables for observer in observers]
         apart = {id(variable) for group in frozen for variable in group}
         own = [v for v in self.trainable_variables if id(v) not in apart]
         return [own, *frozen]
@@ -306,8 +321,8 @@ class WorldModel(tf.keras.layers.Layer):
 
         Returns:
             The terms by name, [B, T] each ([B, K] with `noise.image_rows` for
-            the image; overshooting: see `_overshooting`), and the prior and
-            posterior states.
+            the image; [B, T - 1] for `value` and `ensemble`; overshooting: see
+            `_overshooting`), and the prior and posterior states.
         """
         target = self.see(batch["image"], noise.image)
         prior, post = self.dynamics.observe(
@@ -329,6 +344,12 @@ class WorldModel(tf.keras.layers.Layer):
                     for x in (inputs, wanted)
                 )
             steps[name] = head.log_prob(head(inputs), wanted)
+        if self.value:
+            steps["value"] = self.value.log_prob(frozen, batch["reward"])
+        if self.ensemble:
+            steps["ensemble"] = self.ensemble.log_prob(
+                frozen, batch["action"], tf.stop_gradient(post.mean)
+            )
         steps["kl"] = cell.kl_divergence(post, prior)
         steps["divergence"] = self._beyond_free_nats(steps["kl"])
         if "prior_divergence" in self._scales:

@@ -222,6 +222,7 @@ CONVERT: dict[type | types.UnionType | types.GenericAlias, Callable] = {
     float: _float,
     float | None: _optional(_float),
     str: _text,
+    str | None: _optional(_text),
     tuple[str, ...]: _names,
     tuple[int, int]: _shape,
 }

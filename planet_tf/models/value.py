@@ -1,0 +1,85 @@
+"""What comes after the planner's horizon: a value function (paper, section 7).
+
+The paper's outlook is to "learn a value function to approximate the sum of
+rewards beyond the planning horizon".
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from planet_tf.networks.basic import VectorHead
+
+
+class Value(tf.keras.layers.Layer):
+    """Discounted sum of all rewards to come, as recorded episodes went on.
+
+    Episodes count as cut off and not as over where they end, which is true of
+    all tasks of dm_control here.
+
+    Args:
+        head: Features [..., F] to values [...].
+        discount: Of a reward for each decision that it is away, in (0, 1).
+        mix: Lambda in [0, 1]: 0 learns from the next reward and the value
+            after it, 1 from the rewards of the whole chunk and the value at
+            its end.
+    """
+
+    def __init__(self, head: VectorHead, discount: float, mix: float):
+        super().__init__(name="value")
+        self.head = head
+        self._discount = discount
+        self._mix = mix
+        self.built = True
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Maps features [..., F] to values [...], in units of the reward."""
+        return self.head(features)
+
+    def log_prob(self, features: tf.Tensor, reward: tf.Tensor) -> tf.Tensor:
+        """Log-density of `targets` under Normal(value, 1): [B, T - 1].
+
+        Args:
+            features: [B, T, F].
+            reward: [B, T]; row t is what came with arriving in row t.
+        """
+        value = self(features)
+        target = tf.stop_gradient(self.targets(value, reward))
+        return self.head.log_prob(value[:, :-1], target)
+
+    def targets(self, value: tf.Tensor, reward: tf.Tensor) -> tf.Tensor:
+        """The lambda-return (Sutton and Barto, 2018, section 12.1).
+
+            target_t = reward_{t+1} + discount * (
+                (1 - mix) * value_{t+1} + mix * target_{t+1})
+
+        with the last value in place of the last target.
+
+        Args:
+            value: [B, T].
+            reward: [B, T].
+
+        Returns:
+            [B, T - 1], of all rows but the last.
+        """
+        # Value plus the sum of later errors of one step each, which is the
+        # same and a single product instead of a loop.
+        error = reward[:, 1:] + self._discount * value[:, 1:] - value[:, :-1]
+        t = np.arange(error.shape[1])
+        weight = (self._discount * self._mix) ** np.maximum(t[:, None] - t, 0)
+        weight = tf.constant(np.tril(weight), value.dtype)
+        return value[:, :-1] + tf.matmul(error, weight)
+
+    def after(self, rewards: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        """What a plan is worth: discounted rewards and the value after them.
+
+        Args:
+            rewards: [N, H, ...] of the next H decisions.
+            features: [N, ..., F] of the state after them.
+
+        Returns:
+            [N, ...].
+        """
+        horizon = rewards.shape[1]
+        weights = tf.constant(self._discount ** np.arange(horizon), tf.float32)
+        total = tf.tensordot(rewards, weights, [[1], [0]])
+        return total + self._discount**horizon * self(features)
