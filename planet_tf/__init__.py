@@ -25,6 +25,7 @@ __version__ = "0.2.0"
 def load(
     logdir: "str | pathlib.Path",
     checkpoint: int | str | None = None,
+    policy: bool = False,
     **planner: int,
 ) -> "Agent":
     """The agent of a run, to act with.
@@ -37,14 +38,16 @@ def load(
         logdir: Folder of the run, which may still be going on.
         checkpoint: Updates done at a checkpoint that is there; "best": the
             one with the highest test score; None: the newest.
+        policy: Act by the policy that `planet_tf.distill` made of the
+            planner, in a fraction of the time.
         **planner: Replacements for the run's `planner_horizon`,
             `planner_amount`, `planner_topk`, `planner_iterations` and
             `planner_warm_start`.
 
     Raises:
         OSError: The folder is not readable.
-        ValueError: There is no run, no such checkpoint, or one that cannot be
-            read; or the planner's parameters do not go together.
+        ValueError: There is no run, no such checkpoint or policy, or one that
+            cannot be read; or the planner's parameters do not go together.
     """
     # TensorFlow loads here and not with the package, which the processes of
     # the worlds import as well.
@@ -56,4 +59,4 @@ def load(
         from planet_tf.agent import load
 
         tf.config.list_physical_devices("GPU")  # Else it complains later.
-    return load(logdir, checkpoint, **planner)
+    return load(logdir, checkpoint, policy=policy, **planner)

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from planet_tf import build, run_folder
+from planet_tf.control import distilled
 from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.run_folder import Run
@@ -14,26 +15,33 @@ from planet_tf.validation import validate
 
 
 class Agent:
-    """Filters images and plans, without exploration noise.
+    """Filters images and plans, or asks a policy; no exploration noise.
 
     Args:
         run: Where config and weights come from.
         record: Keep what the planner thought, in `records`.
+        policy: Act by the policy that the planner was distilled into.
 
     Attributes:
         run: The same.
 
     Raises:
-        ValueError: The checkpoint cannot be read.
+        ValueError: The checkpoint or the policy cannot be read.
     """
 
-    def __init__(self, run: Run, record: bool = False):
+    def __init__(self, run: Run, record: bool = False, policy: bool = False):
         self.run = run
         model = build.world_model(run.config, run.action_dim, run.observations)
         restore_weights(run.checkpoint, model)
-        self._policy = build.agent(
-            run.config, model, run.action_dim, record=record
-        )
+        sizes = (run.config, model, run.action_dim)
+        if policy:
+            network = build.policy(*sizes)
+            distilled.restore(network, _policy_of(run))
+            self._policy = distilled.DistilledAgent(
+                model, network, run.action_dim
+            )
+        else:
+            self._policy = build.agent(*sizes, record=record)
         self._batch = None
 
     @property
@@ -85,17 +93,34 @@ class Agent:
         return actions if image.ndim == images.ndim else actions[0]
 
 
+def _policy_of(run: Run) -> pathlib.Path:
+    """Its file; ValueError if there is none."""
+    if run.policy.exists():
+        return run.policy
+    others = sorted(int(path.stem) for path in run.policy.parent.glob("*.npz"))
+    raise ValueError(
+        f"{run.logdir} has no policy for checkpoint {run.updates}"
+        + (f", only for {', '.join(map(str, others))}" if others else "")
+        + f". python -m planet_tf.distill --logdir={run.logdir} makes one."
+    )
+
+
 def load(
     logdir: str | pathlib.Path,
     checkpoint: int | str | None = None,
     record: bool = False,
+    policy: bool = False,
     **planner: int,
 ) -> Agent:
     """See `planet_tf.load`; `record` as for `Agent`."""
+    if policy and planner:
+        raise ValueError(
+            f"{', '.join(planner)}: a policy has no planner to change"
+        )
 
     def make(run: Run) -> Agent:
         config = dataclasses.replace(run.config, **planner)
         validate(config)
-        return Agent(run._replace(config=config), record)
+        return Agent(run._replace(config=config), record, policy)
 
     return run_folder.use(make, logdir, checkpoint)

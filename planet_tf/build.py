@@ -3,6 +3,7 @@
 from planet_tf import totals
 from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
+from planet_tf.control.distilled import Policy
 from planet_tf.control.environments import Spec
 from planet_tf.control.mpc_agent import MPCAgent
 from planet_tf.models.disagreement import Ensemble
@@ -215,4 +216,18 @@ def agent(
         iterations=iterations,
         warm_start=config.planner_warm_start,
         record=record,
+    )
+
+
+def policy(config: Config, model: WorldModel, action_dim: int) -> Policy:
+    """A freshly initialised policy, as large as the reward head."""
+    return Policy(
+        VectorHead(
+            model.dynamics.feature_size,
+            (action_dim,),
+            config.num_layers,
+            config.num_units,
+            config.activation,
+            name="head_policy",
+        )
     )

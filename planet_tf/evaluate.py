@@ -129,6 +129,7 @@ def main(argv: list[str]) -> None:
         "envs": envs,
         **{name: getattr(run.config, name) for name in _PLANNER},
         "planner_overrides": _overrides(values),
+        "policy": values.policy,
     }
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
@@ -182,12 +183,18 @@ def _prepare(
         agent = load(
             values.logdir,
             values.checkpoint,
-            record=config.planner_iterations > 0,
+            record=config.planner_iterations > 0 and not values.policy,
+            policy=values.policy,
             **planner,
         )
     # Another search, task or seed does not write over the usual evaluation. A
     # run that is going on may have a newer checkpoint than the one above.
-    special = {**planner, "task": values.task, "seed": values.seed}
+    special = {
+        **planner,
+        "task": values.task,
+        "seed": values.seed,
+        "policy": values.policy,
+    }
     name = "-".join(
         [
             str(agent.run.updates),
@@ -228,6 +235,9 @@ def define_flags() -> None:
         "outdir",
         None,
         "Folder for the results; by default <logdir>/evaluation/<checkpoint>.",
+    )
+    flags.DEFINE_boolean(
+        "policy", False, "Act by what planet_tf.distill made of the planner."
     )
     as_trained = "By default as in training."
     for name in _SEARCH:

@@ -30,6 +30,11 @@ class Run(NamedTuple):
     action_dim: int  # A
     observations: dict[str, tuple[int, ...]]  # Shapes, "image" among them.
 
+    @property
+    def policy(self) -> pathlib.Path:
+        """Where the policy is, if the planner was distilled into one."""
+        return self.logdir / "policies" / f"{self.updates}.npz"
+
 
 def find(
     logdir: str | pathlib.Path, checkpoint: int | str | None = None

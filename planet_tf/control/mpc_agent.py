@@ -49,6 +49,45 @@ class Memory(NamedTuple):
     image: tf.Tensor  # [B, 64, 64, 3], what `see` made of it; zeros at first
 
 
+def initial(model: WorldModel, batch: int, action_dim: int) -> Memory:
+    """Before the first decision; without a start for a search."""
+    return Memory(
+        model.dynamics.initial(batch),
+        tf.zeros([batch, action_dim]),
+        None,
+        tf.zeros([batch, *IMAGE_SHAPE]),
+    )
+
+
+def perceive(
+    model: WorldModel,
+    image: tf.Tensor,
+    memory: Memory,
+    image_noise: tf.Tensor | None,
+    post_noise: tf.Tensor | None,
+) -> tuple[Any, tf.Tensor]:
+    """The belief given one more image.
+
+    Args:
+        model: Whose belief it is.
+        image: uint8 [B, 64, 64, 3].
+        memory: Of the previous decision, whose action led to `image`.
+        image_noise: As in `PolicyNoise`.
+        post_noise: The same, `post`.
+
+    Returns:
+        The state, [B, .], and what `see` made of the image.
+    """
+    x = model.see(image, image_noise)
+    _, post = model.dynamics.observe(
+        model.embed(x[:, None], memory.image),
+        memory.action[:, None],
+        (None, None if post_noise is None else post_noise[:, None]),
+        memory.state,
+    )
+    return tf.nest.map_structure(lambda x: x[:, 0], post), x
+
+
 class MPCAgent:
     """Model-predictive control with a learned model (original `mpc_agent.py`).
 
@@ -100,15 +139,10 @@ class MPCAgent:
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
-        start = None
+        self.memory = initial(self._model, batch, self._action_dim)
         if self._warm_start:
             start = tf.zeros([batch, self._horizon, self._action_dim])
-        self.memory = Memory(
-            self._model.dynamics.initial(batch),
-            tf.zeros([batch, self._action_dim]),
-            start,
-            tf.zeros([batch, *IMAGE_SHAPE]),
-        )
+            self.memory = self.memory._replace(start=start)
         self._seed = tf.random.split(tf.constant([seed, 0], tf.int32), 1)[0]
         self._steps = 0
         self.records = []
@@ -190,16 +224,7 @@ class MPCAgent:
             where the next search starts, and what was seen; a `PlanRecord`,
             if the agent records.
         """
-        model = self._model
-        x = model.see(image, noise.image)
-        post_noise = None if noise.post is None else noise.post[:, None]
-        _, post = model.dynamics.observe(
-            model.embed(x[:, None], memory.image),
-            memory.action[:, None],
-            (None, post_noise),
-            memory.state,
-        )
-        state = tf.nest.map_structure(lambda x: x[:, 0], post)
+        state, x = perceive(self._model, image, memory, noise.image, noise.post)
         start = memory.start
         plan = cross_entropy_method(
             self.objective(state, noise.latent),

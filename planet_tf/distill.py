@@ -1,0 +1,161 @@
+"""Distils a planner: `python -m planet_tf.distill --logdir=RUN`.
+
+A small network learns to do at once what the planner finds by a search. In the first round the planner plays; in each later one the policy does,
+while the planner says for every state what it would have done (DAgger; Ross et
+al., 2011, "A Reduction of Imitation Learning and Structured Prediction to
+No-Regret Online Learning"). The policy
+belongs to the checkpoint whose features it reads:
+
+    python -m planet_tf.evaluate --logdir=RUN --policy
+    planet_tf.load(RUN, policy=True)
+"""
+
+import contextlib
+import sys
+import time
+
+import numpy as np
+from absl import app, flags
+
+from planet_tf import config_flags, run_folder, worlds
+from planet_tf.control import episodes
+from planet_tf.control.environments import choose_backend_for
+from planet_tf.tools.quiet import without_cuda_complaints
+from planet_tf.tools.seeding import fold_int
+
+_BATCH = 256
+
+
+def distil(run: run_folder.Run, rounds: int, count: int, updates: int) -> None:
+    """Plays, learns, and writes the policy after each round.
+
+    Args:
+        run: From `run_folder.find`.
+        rounds: Of playing and learning.
+        count: Episodes of each task in a round, side by side.
+        updates: Gradient steps in a round.
+
+    Raises:
+        OSError: The policy could not be written.
+        ValueError: The checkpoint cannot be read.
+        WorkerError: A world failed.
+    """
+    # TensorFlow, which flags and a missing run need not wait for.
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf import build
+        from planet_tf.control import distilled
+        from planet_tf.tools import devices
+        from planet_tf.training.checkpoint import restore_weights
+
+        devices.prepare()
+    config = run.config
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build.world_model(config, run.action_dim, run.observations)
+    restore_weights(run.checkpoint, model)
+    planner = build.agent(config, model, run.action_dim)
+    policy = build.policy(config, model, run.action_dim)
+    optimizer = tf.keras.optimizers.Adam(1e-3)
+    optimizer.build(policy.trainable_variables)
+    rng = np.random.default_rng(config.seed)
+    known = []
+    with contextlib.ExitStack() as stack:
+        workers = {
+            task: [
+                stack.enter_context(worlds.worker(config, task))
+                for _ in range(count)
+            ]
+            for task in config.tasks
+        }
+        for number in range(rounds):
+            player = distilled.Imitator(
+                planner, model, policy if number else None
+            )
+            returns = []
+            for task, some in workers.items():
+                seeds = [
+                    fold_int(config.seed, f"distil_{task}", number * count + i)
+                    for i in range(count)
+                ]
+                played = episodes.collect(some, player, seeds)
+                returns += map(episodes.episode_return, played)
+            new = player.labels
+            share = distilled.explained(policy, new) if number else np.nan
+            known.append(new)
+            labels = tuple(map(np.concatenate, zip(*known, strict=True)))
+            distilled.fit(policy, optimizer, labels, updates, _BATCH, rng)
+            distilled.save(policy, run.policy)
+            print(
+                f"round {number + 1} of {rounds}: "
+                f"{'policy' if number else 'planner'} returns "
+                f"{np.mean(returns):.0f} (std {np.std(returns):.0f}); of what "
+                f"the planner would do, it knew {share:.0%}; "
+                f"{len(labels[0])} decisions learned",
+                flush=True,
+            )
+    image = np.zeros([1, 64, 64, 3], np.uint8)
+    agents = {
+        "planner": planner,
+        "policy": distilled.DistilledAgent(model, policy, run.action_dim),
+    }
+    for name, agent in agents.items():
+        print(f"A decision takes the {name} {_time(agent, image):.1f} ms")
+    print(f"Written: {run.policy}")
+
+
+def _time(agent: episodes.Policy, image: np.ndarray, reps: int = 30) -> float:
+    """Milliseconds for a decision, the median."""
+    agent.reset(1, 0)
+    seconds = []
+    for _ in range(reps):
+        start = time.perf_counter()
+        agent.act(image)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds))
+
+
+def main(argv: list[str]) -> None:
+    """From the command line to the policy."""
+    values = flags.FLAGS
+
+    def learn(run: run_folder.Run) -> None:
+        choose_backend_for(run.config.tasks)
+        print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
+        distil(run, values.rounds, values.episodes, values.updates)
+
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+        if not values.logdir:
+            raise ValueError("Name the folder of a run: --logdir=RUN")
+        run_folder.use(learn, values.logdir, values.checkpoint)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("logdir", None, "Folder of a run.")
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Updates at a checkpoint, or best; by default the newest.",
+    )
+    flags.DEFINE_integer("rounds", 8, "Of playing and learning.", 1)
+    flags.DEFINE_integer(
+        "episodes", 4, "Of each task in a round, side by side.", 1
+    )
+    flags.DEFINE_integer("updates", 1000, "Gradient steps in a round.", 1)
+
+
+if __name__ == "__main__":
+    define_flags()
+    try:
+        app.run(main, flags_parser=config_flags.parse)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,138 @@
+"""The planner in a policy: labels, learning, and the command on real pixels."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import planet_tf
+from planet_tf import build
+from planet_tf.control.distilled import (
+    DistilledAgent,
+    Imitator,
+    Policy,
+    explained,
+    fit,
+)
+from planet_tf.networks.basic import VectorHead
+from tests import runs
+from tests.test_mpc_agent import TINY
+
+
+def _images(batch, seed):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, [batch, 64, 64, 3], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    tf.keras.utils.set_random_seed(0)
+    model = build.world_model(TINY, 2)
+    planner = build.agent(TINY, model, 2)
+    return model, planner, build.policy(TINY, model, 2)
+
+
+def test_planner_labels_the_states_of_who_plays(parts):
+    """The belief must go on from the action that was really executed."""
+    model, planner, policy = parts
+    images = [_images(3, t) for t in range(3)]
+    teacher, pupil = Imitator(planner, model), Imitator(planner, model, policy)
+    teacher.reset(3, seed=1)
+    actions = [teacher.act(image) for image in images]
+    features, labels = teacher.labels
+    assert features.shape == (9, model.dynamics.feature_size)
+    np.testing.assert_array_equal(labels, np.concatenate(actions))
+    pupil.reset(3, seed=1)
+    played = [pupil.act(image) for image in images]
+    found, wanted = pupil.labels
+    # The same first belief and plan, from which the policy goes elsewhere.
+    np.testing.assert_array_equal(found[:3], features[:3])
+    np.testing.assert_array_equal(wanted[:3], labels[:3])
+    assert np.abs(found[3:6] - features[3:6]).max() > 1e-4
+    np.testing.assert_allclose(
+        np.concatenate(played), policy(tf.constant(found)), atol=1e-6
+    )
+
+
+def test_learns_what_there_is_to_learn():
+    """A function of the features is; noise of the search is not."""
+    tf.keras.utils.set_random_seed(0)
+    policy = Policy(VectorHead(3, (2,), 2, 32, "elu"))
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=[2000, 3]).astype("f4")
+    goal = np.tanh(2 * features[:, :2] * features[:, 2:])
+    noise = rng.normal(size=goal.shape) * goal.std()
+    optimizer = tf.keras.optimizers.Adam(1e-2)
+    optimizer.build(policy.trainable_variables)
+    assert explained(policy, (features, goal)) < 0.1
+    labels = features, (goal + noise).astype("f4")
+    fit(policy, optimizer, labels, 400, 256, rng)
+    assert explained(policy, (features, goal)) > 0.9
+    assert 0.4 < explained(policy, labels) < 0.6
+
+
+def test_agent_filters_as_the_planner_does(parts):
+    """The policy reads beliefs; with means, they are the same ones."""
+    config = planet_tf.config.Config(**{**vars(TINY), "mean_only": True})
+    tf.keras.utils.set_random_seed(0)
+    model = build.world_model(config, 2)
+    policy = build.policy(config, model, 2)
+    agent = DistilledAgent(model, policy, 2)
+    pupil = Imitator(build.agent(config, model, 2), model, policy)
+    for each in (agent, pupil):
+        each.reset(2, seed=0)
+    for t in range(3):
+        image = _images(2, t)
+        # Not equal: pixels have noise below their 5 bits.
+        np.testing.assert_allclose(
+            agent.act(image), pupil.act(image), atol=0.05
+        )
+    agent.reset(2, seed=0)
+    first = agent.act(_images(2, 0))
+    agent.reset(2, seed=0)
+    np.testing.assert_array_equal(agent.act(_images(2, 0)), first)
+    assert agent.decide.experimental_get_tracing_count() == 1
+
+
+def _command(module, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"planet_tf.{module}", *flags],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_command_and_what_uses_its_policy(tmp_path):
+    """From a run's folder to an evaluation, and what is said without one."""
+    runs.make(tmp_path, updates=[3, 7])
+    logdir = f"--logdir={tmp_path}"
+    result = _command("evaluate", logdir, "--policy", "--episodes=1")
+    assert result.returncode == 2
+    assert "no policy for checkpoint 7. python -m" in result.stderr
+    result = _command(
+        "distill", logdir, "--rounds=2", "--episodes=2", "--updates=5"
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].startswith("round 1 of 2: planner returns")
+    assert lines[2].startswith("round 2 of 2: policy returns")
+    assert lines[2].endswith("80 decisions learned")
+    path = tmp_path / "policies" / "7.npz"
+    assert lines[-1] == f"Written: {path}"
+    result = _command("evaluate", logdir, "--policy", "--episodes=1")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "evaluation/7-policy=True/evaluation.json").exists()
+    agent = planet_tf.load(tmp_path, policy=True)
+    agent.reset()
+    action = agent.act(_images(1, 0)[0])
+    assert np.abs(action).max() <= 1
+    with pytest.raises(ValueError, match="checkpoint 3, only for 7"):
+        planet_tf.load(tmp_path, 3, policy=True)
+    with pytest.raises(ValueError, match="planner_horizon: a policy has no"):
+        planet_tf.load(tmp_path, policy=True, planner_horizon=3)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="7.npz cannot be read"):
+        planet_tf.load(tmp_path, policy=True)
