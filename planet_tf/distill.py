@@ -1,10 +1,10 @@
 """Distils a planner: `python -m planet_tf.distill --logdir=RUN`.
 
-A small network learns to do at once what the planner finds by a search. In the first round the planner plays; in each later one the policy does,
-while the planner says for every state what it would have done (DAgger; Ross et
-al., 2011, "A Reduction of Imitation Learning and Structured Prediction to
-No-Regret Online Learning"). The policy
-belongs to the checkpoint whose features it reads:
+A small network learns to do at once what the planner finds by a search. In the
+first round the planner plays; in each later one the policy does, while the
+planner says for every state what it would have done (DAgger; Ross et al., 2011,
+"A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
+Learning"). The policy belongs to the checkpoint whose features it reads:
 
     python -m planet_tf.evaluate --logdir=RUN --policy
     planet_tf.load(RUN, policy=True)

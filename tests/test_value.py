@@ -100,3 +100,17 @@ def test_agent_plans_with_it():
         expected = DISCOUNT**3 * model.value(features[:, -1]).numpy()
         expected += rewards @ DISCOUNT ** np.arange(3)
         np.testing.assert_allclose(worth[row], expected, atol=1e-5)
+
+
+def test_targets_are_data():
+    """Else values would learn to be wrong together."""
+    value = _value()
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=[2, 4, F]).astype("f4"))
+    reward = tf.constant(rng.normal(size=[2, 4]).astype("f4"))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(value.log_prob(features, reward))
+    (gradient,) = tape.gradient(total, [value.head.out.bias])
+    now = value(features)
+    error = value.targets(now, reward) - now[:, :-1]
+    np.testing.assert_allclose(gradient, [np.sum(error)], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The planner distilled into a policy: one small network instead of a search."""
+"""The planner distilled into a policy: a small network instead of a search."""
 
 import pathlib
 
