@@ -5,6 +5,8 @@ TASK = cup_catch
 CONFIG = $(if $(filter gpu,$(DEVICE)),default,cpu)
 ARGS =
 LOGDIR = ~/planet_tf
+# Without it, a run's folder is named after task, config and seed.
+GIVEN = $(if $(filter command,$(origin LOGDIR)),--logdir=$(LOGDIR))
 
 # A graphics driver's version file alone is no sign of a GPU: containers show
 # their host's. /dev/nvidiactl is there where one can be used.
@@ -32,8 +34,8 @@ $(READY): requirements.txt scripts/setup.sh
 	@touch $@
 
 .PHONY: train
-train: setup  ## Train on TASK; the same command continues the run
-	@$(RUN) -m planet_tf.train --config=$(CONFIG) --task=$(TASK) $(ARGS)
+train: setup  ## Train on TASK, in LOGDIR; the same command continues
+	@$(RUN) -m planet_tf.train --config=$(CONFIG) --task=$(TASK) $(GIVEN) $(ARGS)
 
 .PHONY: test
 test: setup  ## Run the tests

@@ -73,6 +73,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         help = field.metadata["help"]
         if field.metadata["valid"]:
             help = f"{help} ({field.metadata['valid']})"
+        if others := _in_presets(field):
+            help = f"{help} With {others}."
         if field.type is bool:
             flags.DEFINE_boolean(
                 field.name, field.default, help, flag_values=values
@@ -86,6 +88,19 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                 flag_values=values,
                 serializer=parameters.Serializer(),
             )
+
+
+def _in_presets(field: dataclasses.Field) -> str:
+    """Where its default is another one, as in "--config=cpu: 8,25"."""
+    values = {
+        name: getattr(preset, field.name) for name, preset in PRESETS.items()
+    }
+    write = parameters.Serializer().serialize
+    return "; ".join(
+        f"--config={name}: {write(value)}"
+        for name, value in values.items()
+        if value != field.default
+    )
 
 
 def parse(arguments: list[str]) -> list[str]:

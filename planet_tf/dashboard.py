@@ -96,6 +96,9 @@ standard deviation of what is predicted |
 nats; `prior_divergence`: the same as `kl`, a term of its own in the loss |
 | `overshooting`, `overshooting_reward` | divergence of predictions several \
 steps ahead; the reward's log-density under them |
+| `value` | log-density of what the value function is to predict |
+| `ensemble` | log-density of the next latent state under the ensemble that \
+`disagreement` is about |
 | `prior_entropy`, `post_std`, ... | of the latent state |
 | `score` | mean return over the tasks |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |
