@@ -355,6 +355,7 @@ def test_help_shows_defaults_and_bounds():
     text = values.get_help()
     assert "(default: '50,50')" in text and "(default: '[{}]')" in text
     assert "Bits of colour that the model sees. (>= 1, <= 8)" in text
+    text = " ".join(text.split())
     assert "With --config=cpu: 8,25; --config=debug: 5,10." in text
 
 
