@@ -1,7 +1,8 @@
 """Arithmetic of one update and of one plan, counted from layer sizes.
 
 A product of [n, k] and [k, m] counts as 2 n k m operations; activations, losses
-and the optimizer are left out (below one percent at the paper's sizes).
+and the optimizer are left out (below one percent at the paper's sizes), as are
+value and ensemble, which there are not by default.
 """
 
 
