@@ -6,7 +6,7 @@ CONFIG = $(if $(filter gpu,$(DEVICE)),default,cpu)
 ARGS =
 LOGDIR = ~/planet_tf
 # Without it, a run's folder is named after task, config and seed.
-GIVEN = $(if $(filter command,$(origin LOGDIR)),--logdir=$(LOGDIR))
+GIVEN = $(if $(filter command,$(origin LOGDIR)),--logdir='$(LOGDIR)')
 
 # A graphics driver's version file alone is no sign of a GPU: containers show
 # their host's. /dev/nvidiactl is there where one can be used.

@@ -97,11 +97,12 @@ def _policy_of(run: Run) -> pathlib.Path:
     """Its file; ValueError if there is none."""
     if run.policy.exists():
         return run.policy
-    others = sorted(int(path.stem) for path in run.policy.parent.glob("*.npz"))
+    others = sorted(path.stem for path in run.policy.parent.glob("*.npz"))
     raise ValueError(
         f"{run.logdir} has no policy for checkpoint {run.updates}"
-        + (f", only for {', '.join(map(str, others))}" if others else "")
-        + f". python -m planet_tf.distill --logdir={run.logdir} makes one."
+        + (f", only for {', '.join(others)}" if others else "")
+        + f". python -m planet_tf.distill --logdir={run.logdir} "
+        f"--checkpoint={run.updates} makes one."
     )
 
 

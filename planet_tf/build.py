@@ -97,6 +97,8 @@ def world_model(
                 f"--gradient_heads: there is no head {name!r}, only "
                 f"{', '.join(known)}"
             )
+    image, reward = decoder(size, *conv), head("reward", ())
+    # Last, so that all else starts with the same weights as without them.
     value = ensemble = None
     if config.value_loss_scale:
         value = Value(head("value", ()), config.discount, config.value_lambda)
@@ -110,8 +112,8 @@ def world_model(
     return WorldModel(
         dynamics,
         encoder,
-        decoder(size, *conv),
-        head("reward", ()),
+        image,
+        reward,
         diagnostics=diagnostics,
         value=value,
         ensemble=ensemble,
@@ -123,7 +125,7 @@ def world_model(
         mean_only=config.mean_only,
         image_scale=config.image_loss_scale,
         reward_scale=config.reward_loss_scale,
-        value_scale=config.value_loss_scale,
+        value_scale=config.value_loss_scale or 1.0,
         divergence_scale=config.divergence_scale,
         free_nats=config.free_nats,
         prior_scale=config.prior_divergence_scale,

@@ -177,6 +177,12 @@ class Config:
     test_collects: tuple[Collect, ...] = param(
         (Collect(),), "Likewise, who plays in tests; the first has the score."
     )
+    collect_objective: str = param(
+        "reward",
+        "What collected episodes are planned for; disagreement explores where "
+        "an ensemble does not know what comes next, whatever the reward.",
+        "reward | disagreement",
+    )
     planner_horizon: int = param(
         12, "Decisions the planner looks ahead.", ">= 1"
     )
@@ -185,12 +191,6 @@ class Config:
     )
     planner_topk: int = param(
         100, "Best action sequences, which shape the next iteration.", ">= 1"
-    )
-    collect_objective: str = param(
-        "reward",
-        "What collected episodes are planned for; disagreement explores where "
-        "an ensemble does not know what comes next, whatever the reward.",
-        "reward | disagreement",
     )
     planner_iterations: int = param(
         10, "Iterations of the cross-entropy method; 0 plans zeros.", ">= 0"

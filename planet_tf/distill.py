@@ -13,6 +13,7 @@ Learning"). The policy belongs to the checkpoint whose features it reads:
 import contextlib
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import app, flags
@@ -23,38 +24,39 @@ from planet_tf.control.environments import choose_backend_for
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
 
+if TYPE_CHECKING:
+    from planet_tf.control.mpc_agent import MPCAgent
+
 _BATCH = 256
 
 
-def distil(run: run_folder.Run, rounds: int, count: int, updates: int) -> None:
+def distil(
+    run: run_folder.Run,
+    planner: "MPCAgent",
+    rounds: int,
+    count: int,
+    updates: int,
+) -> None:
     """Plays, learns, and writes the policy after each round.
 
     Args:
-        run: From `run_folder.find`.
+        run: The planner's.
+        planner: See `load`.
         rounds: Of playing and learning.
         count: Episodes of each task in a round, side by side.
         updates: Gradient steps in a round.
 
     Raises:
         OSError: The policy could not be written.
-        ValueError: The checkpoint cannot be read.
+        RuntimeError: The run has gone on, and deleted the checkpoint.
         WorkerError: A world failed.
     """
-    # TensorFlow, which flags and a missing run need not wait for.
-    with without_cuda_complaints():
-        import tensorflow as tf
+    import tensorflow as tf
 
-        from planet_tf import build
-        from planet_tf.control import distilled
-        from planet_tf.tools import devices
-        from planet_tf.training.checkpoint import restore_weights
+    from planet_tf import build
+    from planet_tf.control import distilled
 
-        devices.prepare()
-    config = run.config
-    tf.keras.utils.set_random_seed(config.seed)
-    model = build.world_model(config, run.action_dim, run.observations)
-    restore_weights(run.checkpoint, model)
-    planner = build.agent(config, model, run.action_dim)
+    config, model = run.config, planner.model
     policy = build.policy(config, model, run.action_dim)
     optimizer = tf.keras.optimizers.Adam(1e-3)
     optimizer.build(policy.trainable_variables)
@@ -69,10 +71,8 @@ def distil(run: run_folder.Run, rounds: int, count: int, updates: int) -> None:
             for task in config.tasks
         }
         for number in range(rounds):
-            player = distilled.Imitator(
-                planner, model, policy if number else None
-            )
-            returns = []
+            player = distilled.Imitator(planner, policy if number else None)
+            new, returns = [], []
             for task, some in workers.items():
                 seeds = [
                     fold_int(config.seed, f"distil_{task}", number * count + i)
@@ -80,20 +80,27 @@ def distil(run: run_folder.Run, rounds: int, count: int, updates: int) -> None:
                 ]
                 played = episodes.collect(some, player, seeds)
                 returns += map(episodes.episode_return, played)
-            new = player.labels
-            share = distilled.explained(policy, new) if number else np.nan
-            known.append(new)
+                new.append(player.take([len(x["reward"]) - 1 for x in played]))
+            known += new
             labels = tuple(map(np.concatenate, zip(*known, strict=True)))
-            distilled.fit(policy, optimizer, labels, updates, _BATCH, rng)
-            distilled.save(policy, run.policy)
-            print(
+            line = (
                 f"round {number + 1} of {rounds}: "
                 f"{'policy' if number else 'planner'} returns "
-                f"{np.mean(returns):.0f} (std {np.std(returns):.0f}); of what "
-                f"the planner would do, it knew {share:.0%}; "
-                f"{len(labels[0])} decisions learned",
-                flush=True,
+                f"{np.mean(returns):.0f} (std {np.std(returns):.0f})"
             )
+            if number:
+                new = tuple(map(np.concatenate, zip(*new, strict=True)))
+                share = distilled.explained(policy, new)
+                line += f", R2 of planned actions {share:.2f}"
+            print(f"{line}, {len(labels[0])} decisions", flush=True)
+            distilled.fit(policy, optimizer, labels, updates, _BATCH, rng)
+            distilled.save(policy, run.policy)
+            if not run.checkpoint.with_suffix(".index").exists():
+                raise RuntimeError(
+                    f"{run.logdir} has gone on and deleted its checkpoint "
+                    f"{run.updates}. Wait until it ends, or distil "
+                    "--checkpoint=best."
+                )
     image = np.zeros([1, 64, 64, 3], np.uint8)
     agents = {
         "planner": planner,
@@ -102,6 +109,23 @@ def distil(run: run_folder.Run, rounds: int, count: int, updates: int) -> None:
     for name, agent in agents.items():
         print(f"A decision takes the {name} {_time(agent, image):.1f} ms")
     print(f"Written: {run.policy}")
+
+
+def load(run: run_folder.Run) -> tuple[run_folder.Run, "MPCAgent"]:
+    """The same run and its planner; ValueError if it cannot be read."""
+    # TensorFlow, which flags and a missing run need not wait for.
+    with without_cuda_complaints():
+        import tensorflow as tf
+
+        from planet_tf import build
+        from planet_tf.tools import devices
+        from planet_tf.training.checkpoint import restore_weights
+
+        devices.prepare()
+    tf.keras.utils.set_random_seed(run.config.seed)
+    model = build.world_model(run.config, run.action_dim, run.observations)
+    restore_weights(run.checkpoint, model)
+    return run, build.agent(run.config, model, run.action_dim)
 
 
 def _time(agent: episodes.Policy, image: np.ndarray, reps: int = 30) -> float:
@@ -119,17 +143,15 @@ def main(argv: list[str]) -> None:
     """From the command line to the policy."""
     values = flags.FLAGS
 
-    def learn(run: run_folder.Run) -> None:
-        choose_backend_for(run.config.tasks)
-        print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
-        distil(run, values.rounds, values.episodes, values.updates)
-
     try:
         if len(argv) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        run_folder.use(learn, values.logdir, values.checkpoint)
+        run, planner = run_folder.use(load, values.logdir, values.checkpoint)
+        choose_backend_for(run.config.tasks)
+        print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
+        distil(run, planner, values.rounds, values.episodes, values.updates)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -74,7 +74,8 @@ def evaluate(
     config, result = agent.run.config, {}
     horizon = config.planner_horizon
     for task in tasks:
-        played = Played(seeds(seed, task, count), [], [], horizon)
+        value = config.value_loss_scale > 0
+        played = Played(seeds(seed, task, count), [], [], horizon, value)
         with contextlib.ExitStack() as stack:
             workers = [
                 stack.enter_context(worlds.worker(config, task))
@@ -127,10 +128,11 @@ def main(argv: list[str]) -> None:
         "checkpoint": run.updates,
         "seed": values.seed,
         "envs": envs,
-        **{name: getattr(run.config, name) for name in _PLANNER},
-        "planner_overrides": _overrides(values),
         "policy": values.policy,
     }
+    if not values.policy:
+        header |= {name: getattr(run.config, name) for name in _PLANNER}
+        header["planner_overrides"] = _overrides(values)
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
         f"{envs} world(s) side by side",

@@ -32,6 +32,7 @@ class Played(NamedTuple):
     episodes: list[Episode]
     plans: list[Columns]  # See `plan_quality.decisions`; empty without.
     horizon: int
+    value: bool = False  # Whether searches count what comes after it.
 
     @property
     def returns(self) -> list[float]:
@@ -227,16 +228,19 @@ def _plot(
             alpha=0.2,
             label="± std among the elites",
         )
-        # Elites owe their returns to lucky samples of the future as well.
-        returns.axhline(
-            each.plan["predicted"].mean(),
-            linestyle="--",
-            color=plots.ORANGE,
-            label="plan, over all samples",
-        )
+        if not each.value:
+            # Elites owe their returns to lucky samples of the future as well.
+            returns.axhline(
+                each.plan["predicted"].mean(),
+                linestyle="--",
+                color=plots.ORANGE,
+                label="plan, over all samples",
+            )
         returns.set(
             title=f"{task}: elites, mean over decisions",
-            ylabel=f"predicted return over {each.horizon} decisions",
+            ylabel="predicted, discounted return with the value after it"
+            if each.value
+            else f"predicted return over {each.horizon} decisions",
         )
         for name, marker, color, label in (
             ("elite_spread", "o-", plots.BLUE, "whole horizon"),

@@ -144,7 +144,8 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     path = logdir / "config.yaml"
     if not path.exists():
         return
-    differences = configs.differences(configs.load(path), config)
+    stored = configs.load(path)
+    differences = configs.differences(stored, config)
     version = configs.written_by(path)
     if version != __version__:
         differences.append(f"version of planet_tf: {version} -> {__version__}")
@@ -155,6 +156,18 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
             + "\nUse another --logdir, the same flags as before, or "
             "--allow_config_change to go on with the new values."
         )
+    for name, has in (
+        ("--value_loss_scale", lambda it: bool(it.value_loss_scale)),
+        ("collecting for disagreement", lambda it: it.explores),
+    ):
+        # Checkpoints would lack the networks, or have too many.
+        if has(stored) != has(config):
+            raise ValueError(
+                f"{logdir}: {name} cannot be switched "
+                f"{'on' if has(config) else 'off'} in a run that has begun. "
+                "Use another --logdir; collectors in --train_collects may "
+                "begin and end at any time (after, until)."
+            )
     if differences:
         print("Changed:", *differences, sep="\n  ")
 

@@ -77,6 +77,11 @@ def validate(config: Config) -> None:
         f"--overshooting_distance={config.overshooting_distance}: has no "
         "effect without --overshooting_scale or --overshooting_reward_scale",
     )
+    _require(
+        config.collect_objective == "reward" or config.explores,
+        f"--collect_objective={config.collect_objective}: no collector in "
+        "--train_collects follows it",
+    )
     for name in ("discount", "value_lambda"):
         default = parameters.fields(type(config))[name].default
         _require(

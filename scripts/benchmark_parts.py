@@ -287,7 +287,7 @@ def _graphs(
         def plan(state, seed):
             noise = agent.draw_noise(seed, 1)
             return cross_entropy_method(
-                agent.predicted_return(state, noise.latent),
+                agent.objective(state, noise.latent),
                 noise.plan,
                 elites=config.planner_topk,
             )

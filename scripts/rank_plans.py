@@ -171,7 +171,7 @@ def _predict(
     noise = policy.draw_noise(tf.constant(fold(seed, "plan", 0)), 1)
     state, horizon = policy.memory.state, noise.plan.shape[-2]
     plan = cross_entropy_method(
-        policy.predicted_return(state, noise.latent),
+        policy.objective(state, noise.latent),
         noise.plan,
         elites=elites,
         start=start,

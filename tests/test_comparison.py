@@ -212,6 +212,7 @@ def test_newest_evaluation_replaces_tests(tmp_path):
     evaluate(folder, 1000, [10.0, 20, 60], planner_overrides={})
     other = {"planner_horizon": 13}  # Not this agent.
     evaluate(folder, 1100, [900.0], planner_overrides=other)
+    evaluate(folder, 1200, [900.0], planner_overrides={}, policy=True)
     (result,) = read(folder)
     assert (result.final, result.episodes) == (30, 3)
     assert result.source == "evaluation at update 1,000"

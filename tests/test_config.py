@@ -279,6 +279,10 @@ def test_bad_params_are_refused(argument, message):
         ("--discount=0.9", "--discount=0.9: .* without --value_loss_scale"),
         ("--value_loss_scale=1 --discount=1", "--discount=1.0: must be > 0, <"),
         (
+            "--collect_objective=disagreement --train_collects=[]",
+            "no collector in --train_collects follows",
+        ),
+        (
             "--test_collects=[{objective:\tdisagreement}]",
             "objective=disagreement: tests have scores",
         ),

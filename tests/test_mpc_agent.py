@@ -114,7 +114,7 @@ def test_rows_do_not_mix(agent):
     The predicted reward depends on the state, so tiling candidates instead of
     repeating them would score one row's actions from another row's state.
     """
-    model = agent._model
+    model = agent.model
     images = _images(3)
     noise = agent.draw_noise(tf.constant([1, 2]), 3)
     state, action = model.dynamics.initial(3), tf.zeros([3, 2])

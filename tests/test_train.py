@@ -317,6 +317,23 @@ def test_changed_config_needs_permission(tmp_path):
     run_folder.prepare(other, tmp_path, change=True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"value_loss_scale": 1.0}, {"collect_objective": "disagreement"}],
+)
+def test_networks_do_not_come_and_go(tmp_path, options):
+    """Else the run's checkpoints would look damaged."""
+    plain, other = config.Config(), config.Config(**options)
+    for old, new, word in ((plain, other, "on"), (other, plain, "off")):
+        config.save(old, tmp_path / "config.yaml")
+        with pytest.raises(ValueError, match=f"cannot be switched {word} in"):
+            run_folder.prepare(new, tmp_path, change=True)
+    config.save(other, tmp_path / "config.yaml")
+    again = dataclasses.replace(other, value_loss_scale=2.0)
+    if other.value_loss_scale:
+        run_folder.prepare(again, tmp_path, change=True)
+
+
 def test_another_version_says_so(tmp_path):
     """Two versions in one run may be neither the one nor the other."""
     path = tmp_path / "config.yaml"

@@ -10,12 +10,12 @@ from planet_tf.models.value import Value
 from planet_tf.networks.basic import VectorHead
 from tests.test_mpc_agent import TINY
 
-DISCOUNT, MIX = 0.9, 0.7
+DISCOUNT, LAMBDA = 0.9, 0.7
 F = 3
 
 
-def _value(discount=DISCOUNT, mix=MIX):
-    return Value(VectorHead(F, (), 1, 8, "elu"), discount, mix)
+def _value(discount=DISCOUNT, lambda_=LAMBDA):
+    return Value(VectorHead(F, (), 1, 8, "elu"), discount, lambda_)
 
 
 def test_targets_are_lambda_returns():
@@ -25,7 +25,7 @@ def test_targets_are_lambda_returns():
     target = value[:, -1]
     expected = []
     for t in reversed(range(5)):
-        mixed = (1 - MIX) * value[:, t + 1] + MIX * target
+        mixed = (1 - LAMBDA) * value[:, t + 1] + LAMBDA * target
         target = reward[:, t + 1] + DISCOUNT * mixed
         expected.insert(0, target)
     found = _value().targets(tf.constant(value), tf.constant(reward))
@@ -35,7 +35,7 @@ def test_targets_are_lambda_returns():
 def test_the_first_reward_is_no_part_of_any_target():
     """It came before the first state; the value counts what comes after."""
     value = tf.zeros([1, 3])
-    found = _value(mix=1.0).targets(value, tf.constant([[100.0, 1.0, 2.0]]))
+    found = _value(lambda_=1.0).targets(value, tf.constant([[100.0, 1.0, 2.0]]))
     np.testing.assert_allclose(found, [[1 + DISCOUNT * 2, 2]], rtol=1e-6)
 
 
@@ -48,7 +48,7 @@ def test_what_a_plan_is_worth():
     expected = DISCOUNT**4 * value(features).numpy()
     for k in range(4):
         expected += DISCOUNT**k * rewards[:, k]
-    found = value.after(tf.constant(rewards), features)
+    found = value.bootstrapped(tf.constant(rewards), features)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -100,6 +100,21 @@ def test_agent_plans_with_it():
         expected = DISCOUNT**3 * model.value(features[:, -1]).numpy()
         expected += rewards @ DISCOUNT ** np.arange(3)
         np.testing.assert_allclose(worth[row], expected, atol=1e-5)
+    agent = build.agent(config, model, 2, record=True)
+    agent.reset(2, seed=0)
+    agent.act(np.zeros([2, 64, 64, 3], np.uint8))
+    [(predicted, search)] = agent.records
+    # The same plan with another value: it is not in the record.
+    model.value.head.out.bias.assign([100.0])
+    agent.reset(2, seed=0)
+    agent.act(np.zeros([2, 64, 64, 3], np.uint8))
+    [(again, raised)] = agent.records
+    np.testing.assert_allclose(predicted, again, atol=1e-4)
+    np.testing.assert_allclose(
+        raised.elite_return - search.elite_return,
+        np.full([2, 2], 100 * DISCOUNT**3),
+        rtol=1e-4,
+    )
 
 
 def test_targets_are_data():

@@ -140,6 +140,7 @@ def test_one_agent_on_six_tasks(tmp_path):
     [
         ["--model=ssm", "--state_diagnostics"],
         ["--model=drnn", "--drnn_encoder_to_decoder"],
+        ["--value_loss_scale=1", "--collect_objective=disagreement"],
     ],
 )
 def test_resumed_variants_go_on_bit_by_bit(tmp_path, arguments):

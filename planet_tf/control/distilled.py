@@ -1,6 +1,7 @@
 """The planner distilled into a policy: a small network instead of a search."""
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -83,27 +84,23 @@ class Imitator:
 
     Args:
         agent: The planner.
-        model: Its.
         policy: Who plays; None: the planner.
     """
 
-    def __init__(
-        self, agent: MPCAgent, model: WorldModel, policy: Policy | None = None
-    ):
+    def __init__(self, agent: MPCAgent, policy: Policy | None = None):
         self._agent = agent
-        self._model = model
         self._policy = policy
         self._labels = []
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
-        """As `MPCAgent.reset`; labels are kept."""
+        """As `MPCAgent.reset`."""
         self._agent.reset(batch, seed)
 
     def act(self, image: np.ndarray) -> np.ndarray:
         """As `MPCAgent.act`."""
         agent = self._agent
         planned = agent.act(image)
-        features = self._model.dynamics.features(agent.memory.state)
+        features = agent.model.dynamics.features(agent.memory.state)
         self._labels.append((features.numpy(), planned))
         if self._policy is None:
             return planned
@@ -111,11 +108,18 @@ class Imitator:
         agent.memory = agent.memory._replace(action=action)
         return action.numpy()
 
-    @property
-    def labels(self) -> Labels:
-        """Of all decisions so far."""
-        features, actions = zip(*self._labels, strict=True)
-        return np.concatenate(features), np.concatenate(actions)
+    def take(self, lengths: Sequence[int]) -> Labels:
+        """The labels since the last call, of one episode in each world.
+
+        Args:
+            lengths: In decisions. A world that is done is still shown until
+                all are.
+        """
+        features, actions = map(np.stack, zip(*self._labels, strict=True))
+        self._labels = []
+        decision = np.arange(len(features))[:, None]
+        played = decision < np.array(lengths)  # [T, B]
+        return features[played], actions[played]
 
 
 def fit(
@@ -151,11 +155,11 @@ def fit(
 
 
 def explained(policy: Policy, labels: Labels) -> float:
-    """The share of the planned actions' variance, at most 1; nan if none."""
+    """The share of the planned actions' variance, at most 1 (R squared)."""
     features, actions = labels
     error = np.square(policy(tf.constant(features)).numpy() - actions).sum()
     variance = np.square(actions - actions.mean(0)).sum()
-    return float(1 - error / variance) if variance else float("nan")
+    return float(1 - error / variance)
 
 
 def save(policy: Policy, path: pathlib.Path) -> None:

@@ -105,6 +105,7 @@ class MPCAgent:
         record: Keep what the planner thought; costs one more iteration.
 
     Attributes:
+        model: The same.
         memory: After the last decision; a `Memory`.
         records: With `record`, a `PlanRecord` of NumPy arrays for every
             decision since `reset`.
@@ -127,7 +128,7 @@ class MPCAgent:
         if record and not iterations:
             raise ValueError("record needs at least one planner iteration")
         self.action_noise = action_noise
-        self._model = model
+        self.model = model
         self._action_dim = action_dim
         self._objective = objective
         self._horizon = horizon
@@ -139,7 +140,7 @@ class MPCAgent:
 
     def reset(self, batch: int = 1, seed: int = 0) -> None:
         """Forgets everything, for `batch` new episodes; seeds their noise."""
-        self.memory = initial(self._model, batch, self._action_dim)
+        self.memory = initial(self.model, batch, self._action_dim)
         if self._warm_start:
             start = tf.zeros([batch, self._horizon, self._action_dim])
             self.memory = self.memory._replace(start=start)
@@ -183,10 +184,10 @@ class MPCAgent:
     def draw_noise(self, seed: tf.Tensor, batch: int) -> PolicyNoise:
         """Noise for one decision: the same seed, the same noise."""
         seeds = tf.random.split(seed, 5)
-        stoch = self._model.dynamics.stoch_size
+        stoch = self.model.dynamics.stoch_size
         shape = [batch, self._candidates, self._horizon]
         post = latent = None
-        if not self._model.mean_only:
+        if not self.model.mean_only:
             post = draw_normal([batch, stoch], seeds[1])
             # Each iteration's apart: cores draw side by side, and a recording
             # agent can draw once more without changing the plan.
@@ -224,7 +225,7 @@ class MPCAgent:
             where the next search starts, and what was seen; a `PlanRecord`,
             if the agent records.
         """
-        state, x = perceive(self._model, image, memory, noise.image, noise.post)
+        state, x = perceive(self.model, image, memory, noise.image, noise.post)
         start = memory.start
         plan = cross_entropy_method(
             self.objective(state, noise.latent),
@@ -260,14 +261,14 @@ class MPCAgent:
         value of the last state is added. The disagreement of an ensemble is
         summed up over the horizon.
         """
-        model = self._model
+        model = self.model
         features = model.dynamics.features
 
-        def worth(actions, imagine) -> tf.Tensor:
+        def bootstrapped(actions, imagine) -> tf.Tensor:
             rewards, states = imagine(
                 lambda state: (model.reward(features(state)), features(state))
             )
-            return model.value.after(rewards, states[:, -1])
+            return model.value.bootstrapped(rewards, states[:, -1])
 
         def disagreement(actions, imagine) -> tf.Tensor:
             states = imagine(features)
@@ -281,7 +282,7 @@ class MPCAgent:
         if self._objective == "disagreement":
             return self._evaluated(state, latent, disagreement)
         if model.value:
-            return self._evaluated(state, latent, worth)
+            return self._evaluated(state, latent, bootstrapped)
         return self.predicted_return(state, latent)
 
     def predicted_return(
@@ -292,7 +293,7 @@ class MPCAgent:
         All candidates of a row share one posterior sample. The current
         state's own reward is not counted; nothing is discounted.
         """
-        model = self._model
+        model = self.model
 
         def total(actions, imagine) -> tf.Tensor:
             rewards = imagine(
@@ -314,7 +315,7 @@ class MPCAgent:
                 their states and returns what another one reads of each, to
                 [N, B].
         """
-        model = self._model
+        model = self.model
         shared = tf.nest.map_structure(lambda x: x[None], state)
         # Read once, so that TensorFlow casts them once for all steps.
         weights = [(x, tf.convert_to_tensor(x)) for x in model.variables]

@@ -1,7 +1,9 @@
 """Exploring without rewards: where an ensemble's predictions disagree.
 
-Plan2Explore (Sekar et al., 2020, "Planning to Explore via Self-Supervised World
-Models", section 3), with this project's planner in place of its policy.
+As in Plan2Explore (Sekar et al., 2020, "Planning to Explore via Self-Supervised
+World Models", section 3), but for two things: this project's planner goes there
+instead of a policy, and the posterior's mean is predicted instead of the next
+image's embedding, which is 8 times (`cpu`) to 34 times as large.
 """
 
 import tensorflow as tf

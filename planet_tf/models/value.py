@@ -19,16 +19,16 @@ class Value(tf.keras.layers.Layer):
     Args:
         head: Features [..., F] to values [...].
         discount: Of a reward for each decision that it is away, in (0, 1).
-        mix: Lambda in [0, 1]: 0 learns from the next reward and the value
+        lambda_: In [0, 1]: 0 learns from the next reward and the value
             after it, 1 from the rewards of the whole chunk and the value at
             its end.
     """
 
-    def __init__(self, head: VectorHead, discount: float, mix: float):
+    def __init__(self, head: VectorHead, discount: float, lambda_: float):
         super().__init__(name="value")
         self.head = head
         self._discount = discount
-        self._mix = mix
+        self._lambda = lambda_
         self.built = True
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
@@ -50,7 +50,7 @@ class Value(tf.keras.layers.Layer):
         """The lambda-return (Sutton and Barto, 2018, section 12.1).
 
             target_t = reward_{t+1} + discount * (
-                (1 - mix) * value_{t+1} + mix * target_{t+1})
+                (1 - lambda) * value_{t+1} + lambda * target_{t+1})
 
         with the last value in place of the last target.
 
@@ -65,21 +65,26 @@ class Value(tf.keras.layers.Layer):
         # same and a single product instead of a loop.
         error = reward[:, 1:] + self._discount * value[:, 1:] - value[:, :-1]
         t = np.arange(error.shape[1])
-        weight = (self._discount * self._mix) ** np.maximum(t[:, None] - t, 0)
+        weight = (self._discount * self._lambda) ** np.maximum(
+            t[:, None] - t, 0
+        )
         weight = tf.constant(np.tril(weight), value.dtype)
         return value[:, :-1] + tf.matmul(error, weight)
 
-    def after(self, rewards: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
-        """What a plan is worth: discounted rewards and the value after them.
+    def bootstrapped(
+        self, rewards: tf.Tensor, features: tf.Tensor
+    ) -> tf.Tensor:
+        """What plans are worth: discounted rewards and the value after them.
 
         Args:
-            rewards: [N, H, ...] of the next H decisions.
-            features: [N, ..., F] of the state after them.
+            rewards: [N, H, B] of the next H decisions.
+            features: [N, B, F] of the state after them.
 
         Returns:
-            [N, ...].
+            [N, B].
         """
         horizon = rewards.shape[1]
         weights = tf.constant(self._discount ** np.arange(horizon), tf.float32)
-        total = tf.tensordot(rewards, weights, [[1], [0]])
+        # Not as a product, which some GPUs would round.
+        total = tf.reduce_sum(weights[:, None] * rewards, 1)
         return total + self._discount**horizon * self(features)

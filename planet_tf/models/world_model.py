@@ -65,8 +65,8 @@ class WorldModel(tf.keras.layers.Layer):
         reward: Reward head.
         diagnostics: Heads by key of the batch, trained to predict simulator
             variables.
-        value: What comes after a plan; it and the ensemble only observe, so
-            that the rest learns as without.
+        value: What comes after a plan; no gradient of it or of the ensemble
+            reaches the rest.
         ensemble: What exploring without rewards plans for.
         gradient_heads: Heads whose loss trains encoder and dynamics too. The
             others read features that pass no gradient on.
@@ -119,7 +119,7 @@ class WorldModel(tf.keras.layers.Layer):
         mean_only: bool = False,
         image_scale: float = 1.0,
         reward_scale: float = 10.0,
-        value_scale: float = 0.0,
+        value_scale: float = 1.0,
         divergence_scale: float = 1.0,
         free_nats: float | None = 3.0,
         prior_scale: float = 0.0,
@@ -167,14 +167,16 @@ class WorldModel(tf.keras.layers.Layer):
             "image": -image_scale,
             "reward": -reward_scale,
             **{name: -1.0 for name in self.diagnostics},
-            "value": -value_scale,
-            "ensemble": -1.0 if ensemble else 0.0,
             "divergence": divergence_scale,
             "prior_divergence": prior_scale,
             "global_divergence": global_scale,
             "overshooting": overshooting_scale,
             "overshooting_reward": -overshooting_reward_scale,
         }
+        if value:
+            self._scales["value"] = -value_scale
+        if ensemble:
+            self._scales["ensemble"] = -1.0
         self._scales = {k: v for k, v in self._scales.items() if v}
         self.built = True
 

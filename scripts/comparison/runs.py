@@ -255,7 +255,8 @@ def _read_evaluations(
 ) -> tuple[list[dict], list[str]]:
     """What `planet_tf.evaluate` wrote, oldest checkpoint first.
 
-    Those with another planner than the run's are left out.
+    Those with another planner than the run's, or a policy instead, are left
+    out.
     """
     evaluations, problems = [], []
     for path in [
@@ -271,7 +272,7 @@ def _read_evaluations(
             problems.append(f"{path}: skipped, it is not an evaluation")
             continue
         # With another planner than its own, the run is another agent.
-        if not found.get("planner_overrides"):
+        if not (found.get("planner_overrides") or found.get("policy")):
             evaluations.append(found)
     return sorted(evaluations, key=lambda e: e["checkpoint"]), problems
 
