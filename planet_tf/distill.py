@@ -51,15 +51,11 @@ def distil(
         RuntimeError: The run has gone on, and deleted the checkpoint.
         WorkerError: A world failed.
     """
-    import tensorflow as tf
-
     from planet_tf import build
     from planet_tf.control import distilled
 
     config, model = run.config, planner.model
     policy = build.policy(config, model, run.action_dim)
-    optimizer = tf.keras.optimizers.Adam(1e-3)
-    optimizer.build(policy.trainable_variables)
     rng = np.random.default_rng(config.seed)
     known = []
     with contextlib.ExitStack() as stack:
@@ -93,7 +89,7 @@ def distil(
                 share = distilled.explained(policy, new)
                 line += f", R2 of planned actions {share:.2f}"
             print(f"{line}, {len(labels[0])} decisions", flush=True)
-            distilled.fit(policy, optimizer, labels, updates, _BATCH, rng)
+            distilled.fit(policy, labels, updates, _BATCH, rng)
             distilled.save(policy, run.policy)
             if not run.checkpoint.with_suffix(".index").exists():
                 raise RuntimeError(

@@ -124,7 +124,6 @@ class Imitator:
 
 def fit(
     policy: Policy,
-    optimizer: tf.keras.optimizers.Optimizer,
     labels: Labels,
     updates: int,
     batch: int,
@@ -132,15 +131,20 @@ def fit(
 ) -> None:
     """Learns planned actions by their squared error.
 
+    The learning rate falls to zero: labels have the noise of the search, and
+    so has what was learned from the last few of them.
+
     Args:
         policy: Learns.
-        optimizer: Built for its variables.
         labels: As many as there are.
         updates: Gradient steps.
         batch: Labels in each, drawn at random.
         rng: Draws them.
     """
     variables = policy.trainable_variables
+    rate = tf.keras.optimizers.schedules.CosineDecay(1e-3, updates)
+    optimizer = tf.keras.optimizers.Adam(rate)
+    optimizer.build(variables)
 
     @tf.function
     def update(features: tf.Tensor, actions: tf.Tensor) -> None:
