@@ -164,7 +164,7 @@ def define_flags() -> None:
         None,
         "Updates at a checkpoint, or best; by default the newest.",
     )
-    flags.DEFINE_integer("rounds", 8, "Of playing and learning.", 1)
+    flags.DEFINE_integer("rounds", 24, "Of playing and learning.", 1)
     flags.DEFINE_integer(
         "episodes", 4, "Of each task in a round, side by side.", 1
     )
