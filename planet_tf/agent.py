@@ -10,6 +10,7 @@ from planet_tf.control import distilled
 from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.run_folder import Run
+from planet_tf.tools.files import checkpoints
 from planet_tf.training.checkpoint import restore_weights
 from planet_tf.validation import validate
 
@@ -97,10 +98,12 @@ def _policy_of(run: Run) -> pathlib.Path:
     """Its file; ValueError if there is none."""
     if run.policy.exists():
         return run.policy
-    others = sorted(path.stem for path in run.policy.parent.glob("*.npz"))
+    folder = run.checkpoint.parent
+    kept = {*checkpoints(folder), *checkpoints(folder / "best")}
+    have = [x for x in kept if run.policy.with_stem(str(x)).exists()]
     raise ValueError(
         f"{run.logdir} has no policy for checkpoint {run.updates}"
-        + (f", only for {', '.join(others)}" if others else "")
+        + (f", only for {', '.join(map(str, sorted(have)))}" if have else "")
         + f". python -m planet_tf.distill --logdir={run.logdir} "
         f"--checkpoint={run.updates} makes one."
     )
@@ -116,7 +119,8 @@ def load(
     """See `planet_tf.load`; `record` as for `Agent`."""
     if policy and planner:
         raise ValueError(
-            f"{', '.join(planner)}: a policy has no planner to change"
+            f"{', '.join(planner)}: has no effect with a policy, which does "
+            "not plan; leave it out"
         )
 
     def make(run: Run) -> Agent:

@@ -126,6 +126,11 @@ def line(
             **counters
         )
     ]
+    parts += [  # Of collectors with names, as in `train_wild/score`.
+        f"{name.removesuffix('/score')} return {value:.0f}"
+        for name, value in metrics.items()
+        if name.endswith("/score") and name not in _COLUMNS
+    ]
     parts += [
         text.format(metrics[name])
         for name, text in _COLUMNS.items()

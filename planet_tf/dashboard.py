@@ -13,8 +13,8 @@ from planet_tf.tools.summaries import Logger
 # Charts of the Custom Scalars tab: title -> regular expressions of tags.
 CHARTS = {
     "Does it learn?": {
-        "Return of an episode": [r"(train|test)/score$"],
-        "Return by task": [r"(train|test)/return_"],
+        "Return of an episode": [r"(train|test)(_[\w.-]+)?/score$"],
+        "Return by task": [r"(train|test)(_[\w.-]+)?/return_"],
     },
     "World model, on training and held-out data": {
         "Image log-density": [r"(train|test)/image$"],
@@ -70,6 +70,8 @@ tasks.
 episodes, which have exploration noise |
 | `test/` | the same scalars on held-out episodes; returns of episodes without \
 noise; GIFs of these episodes and of predictions |
+| `train_<name>/`, `test_<name>/` | returns of the collector of that name \
+in `--train_collects`, `--test_collects`; of the first: `train/`, `test/` |
 | `closed_loop/` | predictions with all images seen: `post` after seeing the \
 image, `prior` one step before |
 | `open_loop/` | predictions from 5 images and actions alone |
@@ -97,8 +99,8 @@ nats; `prior_divergence`: the same as `kl`, a term of its own in the loss |
 | `overshooting`, `overshooting_reward` | divergence of predictions several \
 steps ahead; the reward's log-density under them |
 | `value` | log-density of what the value function is to predict |
-| `ensemble` | log-density of the next latent state under the ensemble that \
-`disagreement` is about |
+| `ensemble`, `disagreement` | log-density of the next latent state under the \
+ensemble; variance of its predictions on recorded episodes |
 | `prior_entropy`, `post_std`, ... | of the latent state |
 | `score` | mean return over the tasks |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |

@@ -21,6 +21,7 @@ from absl import app, flags
 from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control import episodes
 from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.tasks import label
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
 
@@ -48,7 +49,6 @@ def distil(
 
     Raises:
         OSError: The policy could not be written.
-        RuntimeError: The run has gone on, and deleted the checkpoint.
         WorkerError: A world failed.
     """
     from planet_tf import build
@@ -68,35 +68,31 @@ def distil(
         }
         for number in range(rounds):
             player = distilled.Imitator(planner, policy if number else None)
-            new, returns = [], []
+            new, line = [], f"round {number + 1} of {rounds}:"
             for task, some in workers.items():
                 seeds = [
                     fold_int(config.seed, f"distil_{task}", number * count + i)
                     for i in range(count)
                 ]
                 played = episodes.collect(some, player, seeds)
-                returns += map(episodes.episode_return, played)
+                returns = [*map(episodes.episode_return, played)]
+                line += (
+                    f" {label(task)} {np.mean(returns):.0f} "
+                    f"(std {np.std(returns):.0f}),"
+                )
                 new.append(player.take([len(x["reward"]) - 1 for x in played]))
             known += new
             labels = tuple(map(np.concatenate, zip(*known, strict=True)))
-            line = (
-                f"round {number + 1} of {rounds}: "
-                f"{'policy' if number else 'planner'} returns "
-                f"{np.mean(returns):.0f} (std {np.std(returns):.0f})"
-            )
+            line += f" {len(labels[0])} decisions to learn from"
             if number:
                 new = tuple(map(np.concatenate, zip(*new, strict=True)))
                 share = distilled.explained(policy, new)
-                line += f", R2 of planned actions {share:.2f}"
-            print(f"{line}, {len(labels[0])} decisions", flush=True)
+                line += f", of new ones it explained {share:.0%}"
+            else:
+                line += ", all of them the planner's"
+            print(line, flush=True)
             distilled.fit(policy, labels, updates, _BATCH, rng)
             distilled.save(policy, run.policy)
-            if not run.checkpoint.with_suffix(".index").exists():
-                raise RuntimeError(
-                    f"{run.logdir} has gone on and deleted its checkpoint "
-                    f"{run.updates}. Wait until it ends, or distil "
-                    "--checkpoint=best."
-                )
     image = np.zeros([1, 64, 64, 3], np.uint8)
     agents = {
         "planner": planner,
@@ -144,10 +140,20 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        run, planner = run_folder.use(load, values.logdir, values.checkpoint)
-        choose_backend_for(run.config.tasks)
-        print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
-        distil(run, planner, values.rounds, values.episodes, values.updates)
+        found = run_folder.find(values.logdir, values.checkpoint)
+        # Training deletes older checkpoints, which policies belong to.
+        with run_folder.locked(found.logdir):
+            run, planner = run_folder.use(
+                load, values.logdir, values.checkpoint
+            )
+            choose_backend_for(run.config.tasks)
+            print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
+            if run.policy.exists():
+                print(f"{run.policy} will be replaced", flush=True)
+            distil(run, planner, values.rounds, values.episodes, values.updates)
+    except KeyboardInterrupt:
+        print("Stopped. What was learned in finished rounds is kept.")
+        sys.exit(130)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -164,11 +170,13 @@ def define_flags() -> None:
         None,
         "Updates at a checkpoint, or best; by default the newest.",
     )
-    flags.DEFINE_integer("rounds", 24, "Of playing and learning.", 1)
     flags.DEFINE_integer(
-        "episodes", 4, "Of each task in a round, side by side.", 1
+        "rounds", 24, "How often to play and to learn, in turn.", 1
     )
-    flags.DEFINE_integer("updates", 1000, "Gradient steps in a round.", 1)
+    flags.DEFINE_integer(
+        "episodes", 4, "Episodes of each task in a round, side by side.", 1
+    )
+    flags.DEFINE_integer("updates", 1000, "Gradient steps in each round.", 1)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ def main(argv: list[str]) -> None:
         header["planner_overrides"] = _overrides(values)
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
-        f"{envs} world(s) side by side",
+        + ("its policy, " if values.policy else "")
+        + f"{envs} world(s) side by side",
         flush=True,
     )
     try:

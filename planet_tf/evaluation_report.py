@@ -238,7 +238,7 @@ def _plot(
             )
         returns.set(
             title=f"{task}: elites, mean over decisions",
-            ylabel="predicted, discounted return with the value after it"
+            ylabel="what plans are worth, value included"
             if each.value
             else f"predicted return over {each.horizon} decisions",
         )

@@ -156,17 +156,21 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
             + "\nUse another --logdir, the same flags as before, or "
             "--allow_config_change to go on with the new values."
         )
-    for name, has in (
-        ("--value_loss_scale", lambda it: bool(it.value_loss_scale)),
-        ("collecting for disagreement", lambda it: it.explores),
+    for name, has, hint in (
+        ("--value_loss_scale", lambda it: bool(it.value_loss_scale), ""),
+        (
+            "an objective of disagreement (--collect_objective, "
+            "--train_collects)",
+            lambda it: it.explores,
+            " Collectors may begin and end at any time: after, until.",
+        ),
     ):
         # Checkpoints would lack the networks, or have too many.
         if has(stored) != has(config):
             raise ValueError(
                 f"{logdir}: {name} cannot be switched "
                 f"{'on' if has(config) else 'off'} in a run that has begun. "
-                "Use another --logdir; collectors in --train_collects may "
-                "begin and end at any time (after, until)."
+                f"Use another --logdir.{hint}"
             )
     if differences:
         print("Changed:", *differences, sep="\n  ")

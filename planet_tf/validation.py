@@ -158,6 +158,11 @@ def _validate_collectors(config: Config, split: str) -> None:
             f"amount={it.amount}",
         )
         _require(
+            it.objective == "reward" or it.iterations,
+            f"{flag}: {it.name}: objective={it.objective}: has no effect with "
+            "iterations=0, which plans nothing",
+        )
+        _require(
             split == "train" or it.objective == "reward",
             f"{flag}: {it.name}: objective={it.objective}: tests have scores, "
             "which are rewards; --train_collects explores",

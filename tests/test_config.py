@@ -283,6 +283,10 @@ def test_bad_params_are_refused(argument, message):
             "no collector in --train_collects follows",
         ),
         (
+            "--collect_objective=disagreement --planner_iterations=0",
+            "main: objective=disagreement: has no effect with iterations=0",
+        ),
+        (
             "--test_collects=[{objective:\tdisagreement}]",
             "objective=disagreement: tests have scores",
         ),

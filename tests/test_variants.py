@@ -106,7 +106,12 @@ def test_drnn_with_several_collectors(tmp_path):
     scores = {name for name in metrics if name.endswith("/score")}
     expected = {"train", "train_both", "test", "test_noisy"}
     assert scores == {f"{name}/score" for name in expected}
-    assert {"train/value", "test/value", "test/ensemble"} <= set(metrics)
+    assert {
+        "train/value",
+        "test/value",
+        "train/ensemble",
+        "test/disagreement",
+    } <= set(metrics)
     # One to start with, one of the first collector, two of the second.
     assert metrics["episodes"] == 4
     assert len(list(tmp_path.glob("test_episodes/*.npz"))) == 3

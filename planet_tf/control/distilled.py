@@ -184,6 +184,6 @@ def restore(policy: Policy, path: pathlib.Path) -> None:
             policy.set_weights([file[str(i)] for i in range(len(file))])
     except UNREADABLE as error:
         raise ValueError(
-            f"{path} cannot be read ({error}). Delete it; "
+            f"{path} is damaged, or no policy of this run. Delete it; "
             "python -m planet_tf.distill makes another one."
         ) from error

@@ -323,8 +323,9 @@ class WorldModel(tf.keras.layers.Layer):
 
         Returns:
             The terms by name, [B, T] each ([B, K] with `noise.image_rows` for
-            the image; [B, T - 1] for `value` and `ensemble`; overshooting: see
-            `_overshooting`), and the prior and posterior states.
+            the image; [B, T - 1] for `value`, `ensemble` and `disagreement`;
+            overshooting: see `_overshooting`), and the prior and posterior
+            states.
         """
         target = self.see(batch["image"], noise.image)
         prior, post = self.dynamics.observe(
@@ -351,6 +352,10 @@ class WorldModel(tf.keras.layers.Layer):
         if self.ensemble:
             steps["ensemble"] = self.ensemble.log_prob(
                 frozen, batch["action"], tf.stop_gradient(post.mean)
+            )
+            # To look at: where exploring goes, and whether anything is left.
+            steps["disagreement"] = self.ensemble.disagreement(
+                frozen[:, :-1], batch["action"][:, 1:]
             )
         steps["kl"] = cell.kl_divergence(post, prior)
         steps["divergence"] = self._beyond_free_nats(steps["kl"])

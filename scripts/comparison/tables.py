@@ -2,6 +2,7 @@
 
 import collections
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def group(results: Sequence[Result]) -> Groups:
 
 
 def _short(label: str) -> str:
-    parts = label.split(", ")
+    parts = re.split(r", (?=\w+=)", label)  # Not within a list.
     if len(parts) <= 3:
         return label
     return f"{', '.join(parts[:2])} and {len(parts) - 2} more"
