@@ -98,7 +98,7 @@ def _policy_of(run: Run) -> pathlib.Path:
     """Its file; ValueError if there is none."""
     if run.policy.exists():
         return run.policy
-    folder = run.checkpoint.parent
+    folder = run.logdir / "checkpoints"
     kept = {*checkpoints(folder), *checkpoints(folder / "best")}
     have = [x for x in kept if run.policy.with_stem(str(x)).exists()]
     raise ValueError(

@@ -240,7 +240,10 @@ class Config:
         ">= 0",
     )
     discount: float = param(
-        0.99, "Of the value, for each decision.", "> 0, < 1"
+        0.99,
+        "With --value_loss_scale, what a reward counts for each decision that "
+        "it is away.",
+        "> 0, < 1",
     )
     value_lambda: float = param(
         0.95,
