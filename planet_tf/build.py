@@ -125,7 +125,7 @@ def world_model(
         mean_only=config.mean_only,
         image_scale=config.image_loss_scale,
         reward_scale=config.reward_loss_scale,
-        value_scale=config.value_loss_scale or 1.0,
+        value_scale=config.value_loss_scale,
         divergence_scale=config.divergence_scale,
         free_nats=config.free_nats,
         prior_scale=config.prior_divergence_scale,

@@ -103,8 +103,8 @@ def distil(
     print(f"Written: {run.policy}")
 
 
-def load(run: run_folder.Run) -> tuple[run_folder.Run, "MPCAgent"]:
-    """The same run and its planner; ValueError if it cannot be read."""
+def load(run: run_folder.Run) -> "MPCAgent":
+    """The planner of a run; ValueError if it cannot be read."""
     # TensorFlow, which flags and a missing run need not wait for.
     with without_cuda_complaints():
         import tensorflow as tf
@@ -117,7 +117,7 @@ def load(run: run_folder.Run) -> tuple[run_folder.Run, "MPCAgent"]:
     tf.keras.utils.set_random_seed(run.config.seed)
     model = build.world_model(run.config, run.action_dim, run.observations)
     restore_weights(run.checkpoint, model)
-    return run, build.agent(run.config, model, run.action_dim)
+    return build.agent(run.config, model, run.action_dim)
 
 
 def _time(agent: episodes.Policy, image: np.ndarray, reps: int = 30) -> float:
@@ -140,12 +140,12 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
-        found = run_folder.find(values.logdir, values.checkpoint)
+        run = run_folder.find(values.logdir, values.checkpoint)
+        if not run.config.planner_iterations:
+            raise ValueError(f"{run.logdir} plans nothing: no iterations")
         # Training deletes older checkpoints, which policies belong to.
-        with run_folder.locked(found.logdir):
-            run, planner = run_folder.use(
-                load, values.logdir, values.checkpoint
-            )
+        with run_folder.locked(run.logdir):
+            planner = load(run)
             choose_backend_for(run.config.tasks)
             print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
             if run.policy.exists():

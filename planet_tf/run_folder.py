@@ -146,16 +146,6 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         return
     stored = configs.load(path)
     differences = configs.differences(stored, config)
-    version = configs.written_by(path)
-    if version != __version__:
-        differences.append(f"version of planet_tf: {version} -> {__version__}")
-    if differences and not change:
-        raise ValueError(
-            f"{logdir} holds a run with another config:\n  "
-            + "\n  ".join(differences)
-            + "\nUse another --logdir, the same flags as before, or "
-            "--allow_config_change to go on with the new values."
-        )
     for name, has, hint in (
         ("--value_loss_scale", lambda it: bool(it.value_loss_scale), ""),
         (
@@ -172,6 +162,16 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
                 f"{'on' if has(config) else 'off'} in a run that has begun. "
                 f"Use another --logdir.{hint}"
             )
+    version = configs.written_by(path)
+    if version != __version__:
+        differences.append(f"version of planet_tf: {version} -> {__version__}")
+    if differences and not change:
+        raise ValueError(
+            f"{logdir} holds a run with another config:\n  "
+            + "\n  ".join(differences)
+            + "\nUse another --logdir, the same flags as before, or "
+            "--allow_config_change to go on with the new values."
+        )
     if differences:
         print("Changed:", *differences, sep="\n  ")
 
@@ -200,8 +200,7 @@ def locked(logdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"Another process is training in {logdir}. Wait for it, stop "
-                "it, or use another --logdir."
+                f"Another process is using {logdir}. Wait for it, or stop it."
             ) from error
         try:
             yield

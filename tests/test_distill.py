@@ -114,10 +114,20 @@ def test_agent_filters_as_the_planner_does(parts):
     first = agent.act(_images(2, 0))
     agent.reset(2, seed=0)
     np.testing.assert_array_equal(agent.act(_images(2, 0)), first)
-    # Each decision has noise of its own.
-    seeds = agent._seed, agent.act(_images(2, 0)), agent._seed
-    assert np.any(seeds[0] != seeds[2])
     assert agent.decide.experimental_get_tracing_count() == 1
+
+
+def test_each_decision_has_noise_of_its_own(parts):
+    """Else it would draw one latent sample for a whole episode."""
+    model, _, policy = parts
+    agent = DistilledAgent(model, policy, 2)
+    agent.reset(1, seed=0)
+    memory, samples = agent.memory, []
+    for _ in range(2):
+        agent.memory = memory  # The same past and image.
+        agent.act(_images(1, 0))
+        samples.append(agent.memory.state.stoch)
+    assert np.abs(samples[0] - samples[1]).max() > 1e-3
 
 
 def _command(module, *flags):

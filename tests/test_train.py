@@ -27,6 +27,7 @@ from planet_tf import (
     totals,
     train,
 )
+from planet_tf.collects import Collect
 from tests import runs
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
@@ -317,21 +318,39 @@ def test_changed_config_needs_permission(tmp_path):
     run_folder.prepare(other, tmp_path, change=True)
 
 
+_EXPLORER = Collect(name="explorer", objective="disagreement", until=20_000)
+
+
+@pytest.mark.parametrize("change", [False, True])
 @pytest.mark.parametrize(
     "options",
-    [{"value_loss_scale": 1.0}, {"collect_objective": "disagreement"}],
+    [
+        {"value_loss_scale": 1.0},
+        {"collect_objective": "disagreement"},
+        {"train_collects": (Collect(), _EXPLORER)},
+    ],
 )
-def test_networks_do_not_come_and_go(tmp_path, options):
+def test_networks_do_not_come_and_go(tmp_path, options, change):
     """Else the run's checkpoints would look damaged."""
     plain, other = config.Config(), config.Config(**options)
     for old, new, word in ((plain, other, "on"), (other, plain, "off")):
         config.save(old, tmp_path / "config.yaml")
         with pytest.raises(ValueError, match=f"cannot be switched {word} in"):
-            run_folder.prepare(new, tmp_path, change=True)
-    config.save(other, tmp_path / "config.yaml")
-    again = dataclasses.replace(other, value_loss_scale=2.0)
-    if other.value_loss_scale:
-        run_folder.prepare(again, tmp_path, change=True)
+            run_folder.prepare(new, tmp_path, change)
+
+
+def test_what_networks_are_for_may_change(tmp_path):
+    """Weights of losses, and when an explorer ends."""
+    collects = [
+        (Collect(), dataclasses.replace(_EXPLORER, until=until))
+        for until in (20_000, 30_000)
+    ]
+    old, new = (
+        config.Config(value_loss_scale=scale, train_collects=some)
+        for scale, some in zip((1.0, 2.0), collects, strict=True)
+    )
+    config.save(old, tmp_path / "config.yaml")
+    run_folder.prepare(new, tmp_path, change=True)
 
 
 def test_another_version_says_so(tmp_path):
