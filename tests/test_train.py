@@ -276,7 +276,7 @@ def test_unusable_folders_are_refused(tmp_path):
     with run_folder.locked(tmp_path / "run"):
         result = _run(f"--logdir={tmp_path / 'run'}")
     assert result.returncode == train.IN_USE == 75
-    assert "Another process is training" in result.stderr
+    assert "Another process is using" in result.stderr
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
 
