@@ -142,7 +142,10 @@ def main(argv: list[str]) -> None:
             raise ValueError("Name the folder of a run: --logdir=RUN")
         run = run_folder.find(values.logdir, values.checkpoint)
         if not run.config.planner_iterations:
-            raise ValueError(f"{run.logdir} plans nothing: no iterations")
+            raise ValueError(
+                f"{run.logdir} has no planner to learn from: it was trained "
+                "with --planner_iterations=0. Name another run."
+            )
         # Training deletes older checkpoints, which policies belong to.
         with run_folder.locked(run.logdir):
             planner = load(run)

@@ -138,7 +138,8 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     """Checks that the run's folder holds the same run, or none.
 
     Raises:
-        ValueError: It holds a run with another config, and `change` is False.
+        ValueError: It holds a run with another config, and `change` is False,
+            or one without networks that are wanted now, or with others.
         OSError: The folder is not readable.
     """
     path = logdir / "config.yaml"
@@ -200,7 +201,8 @@ def locked(logdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"Another process is using {logdir}. Wait for it, or stop it."
+                f"Another process is using {logdir}. Wait for it, stop it, or "
+                "name another --logdir."
             ) from error
         try:
             yield

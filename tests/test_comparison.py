@@ -13,6 +13,7 @@ import pytest
 
 from planet_tf import config as configs
 from planet_tf import evaluation_report
+from planet_tf.collects import Collect
 from scripts.comparison import (
     figures,
     published,
@@ -584,6 +585,14 @@ def test_long_names_are_cut_where_that_tells_agents_apart(tmp_path):
     assert re.fullmatch(r"planet_tf \w+, \w+=\w+ and \d more", short)
     whole = tables.group(read(*folders))
     assert len(whole) == 2 and all("num_units=7" in name for name in whole)
+
+
+def test_names_are_not_cut_within_a_list(tmp_path):
+    """Half a collector says nothing."""
+    collects = (Collect(name="a", every=5, until=9), Collect(name="b"))
+    folder = make_run(tmp_path / "run", [10.0], train_collects=collects)
+    (short,) = tables.group(read(folder))
+    assert short.endswith("}]"), short
 
 
 def test_nothing_published_looks_like_a_run_or_hides_another(tmp_path):

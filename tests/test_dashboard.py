@@ -1,5 +1,7 @@
 """TensorBoard's own readers find what is written at the start of a run."""
 
+import re
+
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
@@ -31,3 +33,13 @@ def test_tabs_have_contents(tmp_path):
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     assert len(layout.category) == len(dashboard.CHARTS)
     assert set(events.PluginTagToContent("text")) == {"about", "config"}
+
+
+def test_returns_of_all_collectors_are_in_the_charts():
+    """Whatever they are called; each curve in one chart."""
+    charts = dashboard.CHARTS["Does it learn?"]
+    (scores,), (returns,) = charts.values()
+    for prefix in ("train", "test", "train_wild", "test_a-1.b"):
+        assert re.match(scores, f"{prefix}/score")
+        assert re.match(returns, f"{prefix}/return_cup_catch")
+        assert not re.match(scores, f"{prefix}/return_cup_catch")

@@ -11,7 +11,7 @@ from planet_tf.collects import Collect
 from planet_tf.models.disagreement import Ensemble
 from planet_tf.networks.basic import VectorHead
 from planet_tf.tools.noise import draw_normal
-from tests.test_mpc_agent import TINY
+from tests.test_mpc_agent import TINY, random_belief
 
 F, A, S = 2, 1, 3
 
@@ -80,11 +80,8 @@ def test_explorer_seeks_disagreement(explorer):
     """Of every action in the state before it, not of the state it leads to."""
     model, agent, _ = explorer
     noise = agent.draw_noise(tf.constant([0, 1]), 1)
-    rng = np.random.default_rng(0)
-    state = tf.nest.map_structure(
-        lambda x: tf.constant(rng.uniform(0, 1, x.shape).astype("f4")),
-        model.dynamics.initial(1),
-    )
+    state = random_belief(model, 1)
+    rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, [1, 16, 3, 2]).astype("f4")
     found = agent.objective(state, noise.latent)(tf.constant(actions), 0)
     spread = tf.nest.map_structure(lambda x: tf.repeat(x, 16, 0), state)

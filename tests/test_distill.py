@@ -171,3 +171,19 @@ def test_command_and_what_uses_its_policy(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="7.npz is damaged"):
         planet_tf.load(tmp_path, policy=True)
+
+
+def test_bad_input_is_one_line(tmp_path):
+    """Before TensorFlow is loaded, and anything is written."""
+    idle = dataclasses.replace(runs.TINY, planner_iterations=0)
+    runs.make(tmp_path / "idle", idle, updates=[1])
+    for flags, message in (
+        ([], "Name the folder of a run"),
+        (["--logdir=/nowhere"], "holds no run"),
+        ([f"--logdir={tmp_path}/idle"], "no planner to learn from"),
+        ([f"--logdir={tmp_path}/idle", "--checkpoint=2"], "only 1"),
+    ):
+        result = _command("distill", *flags)
+        assert result.returncode == 2 and message in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "idle" / "policies").exists()

@@ -26,6 +26,15 @@ TINY = config.Config(
 )
 
 
+def random_belief(model, batch):
+    """A state [B, .] with values in [0, 1)."""
+    rng = np.random.default_rng(0)
+    return tf.nest.map_structure(
+        lambda x: tf.constant(rng.uniform(0, 1, x.shape).astype("f4")),
+        model.dynamics.initial(batch),
+    )
+
+
 @pytest.fixture(scope="module")
 def agent():
     tf.keras.utils.set_random_seed(0)

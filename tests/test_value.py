@@ -8,7 +8,7 @@ import tensorflow as tf
 from planet_tf import build
 from planet_tf.models.value import Value
 from planet_tf.networks.basic import VectorHead
-from tests.test_mpc_agent import TINY
+from tests.test_mpc_agent import TINY, random_belief
 
 DISCOUNT, LAMBDA = 0.9, 0.7
 F = 3
@@ -79,11 +79,8 @@ def test_agent_plans_with_it():
     model = build.world_model(config, 2)
     agent = build.agent(config, model, 2)
     noise = agent.draw_noise(tf.constant([0, 1]), 2)
-    rng = np.random.default_rng(0)
-    state = tf.nest.map_structure(
-        lambda x: tf.constant(rng.uniform(0, 1, x.shape).astype("f4")),
-        model.dynamics.initial(2),
-    )
+    state = random_belief(model, 2)
+    rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, [2, 16, 3, 2]).astype("f4")
     worth = agent.objective(state, noise.latent)(tf.constant(actions), 1)
     plain = agent.predicted_return(state, noise.latent)(actions, 1)
