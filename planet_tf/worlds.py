@@ -40,7 +40,7 @@ def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
         # Chunks to train on and held-out sequences have to fit in.
-        min_decisions=max(config.batch_shape[1], TEST_LENGTH) - 1,
+        chunk=max(config.batch_shape[1], TEST_LENGTH) - 1,
     )
     return contextlib.closing(Worker(constructor))
 

@@ -91,7 +91,7 @@ def test_endless_episode_ends(make):
 
 def test_short_episode_waits_for_a_whole_chunk(make):
     """Else Hopper's falls, of 20 steps, would never be trained on."""
-    world = make_environment(FAKE.format("Short"), min_decisions=5)
+    world = make_environment(FAKE.format("Short"), chunk=5)
     results = play(world)
     assert results == [
         (1, False),
@@ -103,7 +103,7 @@ def test_short_episode_waits_for_a_whole_chunk(make):
     world.reset(0)
     observations = [world.step(np.zeros(2))[0] for _ in range(5)]
     assert [o["state"][0] for o in observations] == [1, 2, 3, 3, 3]
-    longest = make_environment(FAKE.format("Short"), min_decisions=50)
+    longest = make_environment(FAKE.format("Short"), chunk=50)
     assert len(play(longest)) == longest.spec.episode_length == 10
 
 

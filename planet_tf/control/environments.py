@@ -279,7 +279,7 @@ def make_environment(
     size: tuple[int, int] = (64, 64),
     action_repeat: int | None = None,
     camera: int | None = None,
-    min_decisions: int = 0,
+    chunk: int = 0,
 ) -> Environment:
     """Makes the world of a task; with `functools.partial`, for a worker.
 
@@ -290,12 +290,12 @@ def make_environment(
         size: Height and width of the image.
         action_repeat: Replaces the task's.
         camera: Replaces the task's; dm_control only.
-        min_decisions: Least length of episodes, see
-            `wrappers.MinimumDuration`.
+        chunk: Decisions of a chunk of training data, which shows how
+            episodes end: see `wrappers.AbsorbingEnd`. 0: worlds are left alone.
     """
     # Here, because these modules import this one.
     from planet_tf.control.gym_adapter import GymEnvironment
-    from planet_tf.control.wrappers import ActionRepeat, MinimumDuration
+    from planet_tf.control.wrappers import AbsorbingEnd, ActionRepeat
 
     task = get_task(task_name)
     repeat = task.action_repeat if action_repeat is None else action_repeat
@@ -308,7 +308,7 @@ def make_environment(
             world = ActionRepeat(world, repeat)
     else:
         world = DeepMindControl(task, render_quality, size, repeat, camera)
-    return MinimumDuration(world, min_decisions) if min_decisions else world
+    return AbsorbingEnd(world, chunk) if chunk else world
 
 
 def choose_backend_for(tasks: Iterable[str]) -> None:

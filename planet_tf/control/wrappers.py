@@ -60,26 +60,30 @@ class ActionRepeat:
         self._environment.close()
 
 
-class MinimumDuration:
-    """Prolongs episodes that are too short for a chunk of training data.
+class AbsorbingEnd:
+    """Makes the end of an episode something that a model can learn.
 
-    Where a world ends before that, its last observation stays, with reward 0.
-    So the model is trained on short episodes too, and learns that nothing can
-    be gained after the end.
+    A world that ends before its time stays at its last observation, with
+    reward 0, for half a chunk of training data, and until there is a whole
+    one: short episodes can be trained on, and the model and a value learn
+    that nothing can be gained any more. A world that goes on is cut off at
+    its longest episode, after which nothing is known to be over.
 
-    Deviates from planet: it keeps moving a simulator that says it has ended,
-    which Gymnasium calls undefined; effect on return: unmeasured.
+    Deviates from planet: it prolongs episodes that are too short for a chunk
+    alone, and does so by moving a simulator that says it has ended, which
+    Gymnasium calls undefined; effect on return: unmeasured, none on
+    dm_control's tasks, which end with their time.
 
     Args:
         environment: Owned by this object.
-        decisions: Least length of an episode, or all of it where a whole
-            episode is shorter.
+        decisions: Of a chunk. No episode becomes longer than
+            `spec.episode_length`.
     """
 
     def __init__(self, environment: Environment, decisions: int):
         self._environment = environment
-        self._minimum = decisions
-        self._decisions = 0
+        self._chunk = decisions
+        self._decisions = self._stop = 0
         self._last = None  # What stays, once the world has ended.
 
     @property
@@ -90,19 +94,23 @@ class MinimumDuration:
     def reset(self, seed: int) -> Observation:
         """Starts an episode."""
         self._decisions = 0
+        self._stop = self.spec.episode_length
         self._last = None
         return self._environment.reset(seed)
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
         """Moves the world, or waits where it has ended."""
-        minimum = min(self._minimum, self.spec.episode_length)
-        if self._last is not None and self._decisions < minimum:
-            observation, reward, ended = self._last, 0.0, True
-        else:
-            observation, reward, ended = self._environment.step(action)
+        if self._decisions == self._stop:
+            raise RuntimeError("The episode is over; call reset first.")
         self._decisions += 1
-        self._last = observation if ended else None
-        return observation, reward, ended and self._decisions >= minimum
+        if self._last is not None:
+            return self._last, 0.0, self._decisions == self._stop
+        observation, reward, ended = self._environment.step(action)
+        if ended:
+            self._last = observation
+            least = max(self._chunk, self._decisions + self._chunk // 2)
+            self._stop = min(least, self._stop)
+        return observation, reward, self._decisions == self._stop
 
     def close(self) -> None:
         """Closes the world."""
