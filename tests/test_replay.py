@@ -76,6 +76,21 @@ def test_every_place_is_equally_likely(tmp_path):
     assert all(abs(count - 2000) < 200 for count in counts.values()), counts
 
 
+def test_every_task_is_equally_likely(tmp_path):
+    """However long its episodes are, if one is long enough."""
+    replay = Replay(tmp_path)
+    for number, (task, rows) in enumerate(
+        [("long", 12), ("short", 3), ("long", 5), ("none", 2)]
+    ):
+        replay.add(make_episode(rows, number), task)
+    batch = replay.sample(np.random.default_rng(0), 2600, 3)
+    counts = collections.Counter(number for number, _ in picks(batch))
+    # Places: 10, 1 and 3; standard deviation at most 25.
+    assert abs(counts[0] - 1000) < 130, counts
+    assert abs(counts[1] - 1300) < 130, counts
+    assert abs(counts[2] - 300) < 130, counts
+
+
 def test_chunks_are_consecutive_rows_of_one_episode(tmp_path):
     """Action and reward of a row must stay with its image."""
     replay = filled(tmp_path, 7, 5)

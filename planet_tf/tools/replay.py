@@ -11,6 +11,7 @@ import pathlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,12 @@ _AHEAD = 2
 
 # 000012-cup_catch-20261122T164200.npz
 _NAME = re.compile(r"(\d+)-(.+)-\d{8}T\d{6}\.npz")
+
+
+class _Held(NamedTuple):
+    episode: Episode
+    task: str
+    number: int
 
 
 class Replay:
@@ -85,9 +92,7 @@ class Replay:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
                 leftover.unlink()
-        self._episodes: list[Episode] = []
-        self._tasks: list[str] = []
-        self._numbers: list[int] = []
+        self._all: list[_Held] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
         self.next_index = end or 0
@@ -112,13 +117,13 @@ class Replay:
         if not read_only:
             remove_others(
                 self._directory,
-                {e["image"].path for e in self._episodes} if on_disk else set(),
+                {x.episode["image"].path for x in self._all if on_disk},
             )
 
     @property
     def episodes(self) -> int:
         """Number of episodes held."""
-        return len(self._episodes)
+        return len(self._all)
 
     def count(self, task: str) -> int:
         """Number of episodes of one task."""
@@ -126,7 +131,7 @@ class Replay:
 
     def longest(self, task: str | None) -> int:
         """Rows of the longest episode of a task, or of all; 0 without any."""
-        return max(map(_rows, self._of(task)), default=0)
+        return _longest(self._of(task))
 
     def agent_steps(self, task: str) -> int:
         """Decisions in these; times action repeat, simulator steps."""
@@ -179,10 +184,10 @@ class Replay:
         Raises:
             ValueError: There are no episodes.
         """
-        self._require(self._episodes, 1, ("image",))
+        self._require(self._all, 1, ("image",))
         total = count = 0
-        for episode in self._episodes:
-            images = episode["image"][:] >> (8 - bits)
+        for held in self._all:
+            images = held.episode["image"][:] >> (8 - bits)
             total += images.sum(0, dtype=np.int64)
             count += len(images)
         # Dequantising noise adds half a bin on average.
@@ -197,8 +202,8 @@ class Replay:
     ) -> Batch:
         """Draws chunks of episodes, with replacement.
 
-        Every place at which a chunk fits within one episode is equally likely,
-        the last (rows L-T to L-1 of L) included.
+        Every task is equally likely, and within a task every place at which a
+        chunk fits within one episode, the last (rows L-T to L-1 of L) included.
 
         Args:
             rng: Decides which.
@@ -212,8 +217,8 @@ class Replay:
         Raises:
             ValueError: No episode is that long, or one lacks a key.
         """
-        self._require(self._episodes, length, keys)
-        return _sample(self._episodes, rng, batch, length, keys)
+        self._require(self._all, length, keys)
+        return _sample(self._all, rng, batch, length, keys)
 
     def batches(
         self,
@@ -256,10 +261,9 @@ class Replay:
 
         return _ahead(draw, range(first, first + count))
 
-    def _of(self, task: str | None) -> list[Episode]:
+    def _of(self, task: str | None) -> list[_Held]:
         """The episodes of a task, or all."""
-        pairs = zip(self._episodes, self._tasks, strict=True)
-        return [episode for episode, name in pairs if task in (None, name)]
+        return [held for held in self._all if task in (None, held.task)]
 
     def chunks(self, update: int, batch: int, length: int, seed: int) -> str:
         """Names the episodes and rows in the batch of an update; a slice each.
@@ -267,27 +271,25 @@ class Replay:
         Right as long as no episode was added since; arguments as in `batches`.
         """
         which, offsets = _choose(
-            self._episodes, _generator(seed, update), batch, length
+            self._all, _generator(seed, update), batch, length
         )
         return ", ".join(
-            f"{self._numbers[i]:06d}[{start}:{start + length}]"
+            f"{self._all[i].number:06d}[{start}:{start + length}]"
             for i, start in zip(which, offsets, strict=True)
         )
 
     def _hold(self, index: int, episode: Episode, task: str) -> None:
         if self._rows is None:
             self._rows = {key: episode[key].shape[1:] for key in KEYS}
-        self._numbers.append(index)
-        self._episodes.append(episode)
-        self._tasks.append(task)
+        self._all.append(_Held(episode, task, index))
         self._count[task] += 1
         self._steps[task] += len(episode["reward"]) - 1
 
     def _require(
-        self, episodes: list[Episode], length: int, keys: Sequence[str]
+        self, episodes: list[_Held], length: int, keys: Sequence[str]
     ) -> None:
         """Raises unless chunks of this kind can be drawn."""
-        longest = max(map(_rows, episodes), default=0)
+        longest = _longest(episodes)
         if longest < length:
             # Deviates from planet: the original waits forever here.
             raise ValueError(
@@ -297,7 +299,7 @@ class Replay:
                 "shorter chunks (the second number of batch_shape)"
             )
         for key in keys:
-            lacking = sum(key not in episode for episode in episodes)
+            lacking = sum(key not in held.episode for held in episodes)
             if lacking:
                 raise ValueError(
                     f"{lacking} of {len(episodes)} episodes in "
@@ -332,8 +334,12 @@ def row_shapes(
     return {key: tuple(shapes[key]) for key in keys}
 
 
-def _rows(episode: Episode) -> int:
-    return len(episode["reward"])
+def _rows(held: _Held) -> int:
+    return len(held.episode["reward"])
+
+
+def _longest(episodes: list[_Held]) -> int:
+    return max(map(_rows, episodes), default=0)
 
 
 def size_when_full(episodes: int, length: int) -> int:
@@ -409,21 +415,30 @@ def _generator(seed: int, update: int) -> np.random.Generator:
 
 
 def _choose(
-    episodes: list[Episode], rng: np.random.Generator, batch: int, length: int
+    episodes: list[_Held], rng: np.random.Generator, batch: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which episode each chunk comes from, and its first row there."""
     # Deviates from planet: the original picks an episode, then an offset in
-    # it. The paper draws chunks uniformly from the data, as here; where all
-    # episodes are equally long, as in each of its tasks, both are the same.
-    places = [max(0, len(e["reward"]) - length + 1) for e in episodes]
-    ends = np.cumsum(places)
-    picks = rng.integers(ends[-1], size=batch)
-    which = np.searchsorted(ends, picks, side="right")
-    return which, picks - (ends - places)[which]
+    # it. The paper draws chunks uniformly from the data, as here for each
+    # task; where its episodes are equally long, as in each of the paper's, both
+    # are the same.
+    places = np.array([max(0, _rows(held) - length + 1) for held in episodes])
+    task = np.array([held.task for held in episodes])
+    names = np.unique(task[places > 0])
+    chosen = names[rng.integers(len(names), size=batch)]
+    which, offset = np.empty([2, batch], int)
+    for name in names:
+        mine, rows = np.flatnonzero(task == name), chosen == name
+        ends = np.cumsum(places[mine])
+        picks = rng.integers(ends[-1], size=np.sum(rows))
+        found = np.searchsorted(ends, picks, side="right")
+        which[rows] = mine[found]
+        offset[rows] = picks - (ends - places[mine])[found]
+    return which, offset
 
 
 def _sample(
-    episodes: list[Episode],
+    episodes: list[_Held],
     rng: np.random.Generator,
     batch: int,
     length: int,
@@ -433,11 +448,11 @@ def _sample(
     which, offsets = _choose(episodes, rng, batch, length)
     result = {}
     for key in keys:
-        like = episodes[0][key]
+        like = episodes[0].episode[key]
         # Written straight into place: stacking slices would copy twice.
         result[key] = np.empty((batch, length, *like.shape[1:]), like.dtype)
         for row, i, start in zip(result[key], which, offsets, strict=True):
-            row[...] = episodes[i][key][start : start + length]
+            row[...] = episodes[i].episode[key][start : start + length]
     return result
 
 
