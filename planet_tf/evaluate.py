@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control.environments import choose_backend_for
-from planet_tf.control.episodes import collect
+from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.plan_quality import decisions
 from planet_tf.control.tasks import label
 from planet_tf.tools.files import expanded
@@ -97,7 +97,11 @@ def evaluate(
                 for row, episode in enumerate(batch if agent.records else ()):
                     played.plans.append(
                         decisions(
-                            agent.records, row, episode["reward"], horizon
+                            agent.records,
+                            row,
+                            episode["reward"],
+                            horizon,
+                            terminated(episode),
                         )
                     )
                 if bar.disable:  # A log shows that it goes on.

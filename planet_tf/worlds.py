@@ -39,8 +39,6 @@ def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
         render_quality=config.render_quality,
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
-        # Chunks to train on and held-out sequences have to fit in.
-        chunk=max(config.batch_shape[1], TEST_LENGTH) - 1,
     )
     return contextlib.closing(Worker(constructor))
 

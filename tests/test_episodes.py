@@ -10,6 +10,7 @@ from planet_tf.control.episodes import (
     RandomActions,
     collect,
     episode_return,
+    terminated,
 )
 from planet_tf.control.workers import Worker
 from tests.fakes import FrameIndexWorld, SeededWorld
@@ -163,6 +164,40 @@ def test_other_observations_are_recorded():
     (episode,) = collect([FakeWorker(World(4))], CountingPolicy([4]), [0])
     assert episode["position"].dtype == np.float32
     np.testing.assert_array_equal(episode["position"][:, 2], np.arange(5))
+
+
+class Ends(FrameIndexWorld):
+    """Is done after `ends` decisions of its 4; its observations have `more`."""
+
+    def __init__(self, ends, more=()):
+        super().__init__(4)
+        self._ends, self._more = ends, dict(more)
+
+    def step(self, action):
+        observation, reward, _ = super().step(action)
+        return observation, reward, self._time == self._ends
+
+    def _observation(self):
+        return {**super()._observation(), **self._more}
+
+
+@pytest.mark.parametrize(
+    "world, rows, expected",
+    [
+        (Ends(2), 3, True),
+        (Ends(4), 5, False),
+        (Ends(9), 5, False),  # Cut off.
+        (Ends(2, {"terminated": np.float32(0)}), 3, False),
+    ],
+)
+def test_terminated(world, rows, expected):
+    """What ends before its time, unless it says that it was cut off."""
+    (episode,) = collect([FakeWorker(world)], CountingPolicy([9]), [0])
+    assert len(episode["reward"]) == rows
+    assert terminated(episode) == expected
+    if expected:
+        assert episode["terminated"].tolist() == [0, 0, 1]
+        assert episode["terminated"].dtype == np.float32
 
 
 def test_policy_is_seeded_by_the_first_seed_but_not_with_it():

@@ -63,7 +63,8 @@ def test_images_are_not_held_in_memory(directory):
     for replay in (Replay(directory, on_disk=True), Replay(directory)):
         replay.add(episode(3), "cup_catch")
         in_memory = [
-            isinstance(held["image"], np.ndarray) for held in replay._episodes
+            isinstance(held.episode["image"], np.ndarray)
+            for held in replay._all
         ]
         assert in_memory == [not replay._on_disk] * 4
 

@@ -89,29 +89,25 @@ def test_endless_episode_ends(make):
     assert len(play(world)) == 5 and env.time == 1000
 
 
-def test_short_episode_waits_for_a_whole_chunk(make):
-    """Else Hopper's falls, of 20 steps, would never be trained on."""
-    world = make_environment(FAKE.format("Short"), chunk=5)
-    results = play(world)
-    assert results == [
-        (1, False),
-        (2, False),
-        (3, False),
-        (0, False),
-        (0, True),
-    ]
-    world.reset(0)
-    observations = [world.step(np.zeros(2))[0] for _ in range(5)]
-    assert [o["state"][0] for o in observations] == [1, 2, 3, 3, 3]
-    longest = make_environment(FAKE.format("Short"), chunk=50)
-    assert len(play(longest)) == longest.spec.episode_length == 10
+@pytest.mark.parametrize("name, terminated", [("Short", 1), ("Counter", 0)])
+def test_cut_off_is_not_terminated(make, name, terminated):
+    world, _ = make(name)
+    assert world.reset(0)["terminated"] == 0
+    done = False
+    while not done:
+        observation, _, done = world.step(np.zeros(2))
+    assert observation["terminated"] == terminated
 
 
 def test_frame_is_scaled_by_areas(make):
     world, _ = make(size=(64, 64))
     observation = world.reset(0)
     image = observation["image"]
-    assert world.spec.observations == {"image": (64, 64, 3), "state": (2,)}
+    assert world.spec.observations == {
+        "image": (64, 64, 3),
+        "state": (2,),
+        "terminated": (),
+    }
     assert image.dtype == np.uint8 and image.flags.c_contiguous
     expected = np.zeros([64, 64, 3])
     expected[32:, 32:] = 255
@@ -125,11 +121,12 @@ def test_frame_is_scaled_by_areas(make):
 def test_picture_in_the_observation(make):
     """Then nothing is rendered, as for the original's car racing."""
     world, _ = make("SeesPictures")
-    assert world.spec.observations == {"image": (64, 64, 3), "speed": ()}
+    shapes = {"image": (64, 64, 3), "speed": (), "terminated": ()}
+    assert world.spec.observations == shapes
     world.reset(0)
     observation, _, _ = world.step(np.zeros(2))
     assert np.all(observation["image"] == 0)
-    assert set(observation) == {"image", "speed"}
+    assert set(observation) == set(shapes)
     assert observation["speed"] == np.float32(0.5)
     assert np.all(world.step(np.zeros(2))[0]["image"] == 1)
 

@@ -53,6 +53,15 @@ def test_summary_leaves_out_horizons_that_the_episode_cuts():
     assert found["elite_return"] == [20, 21, 22]
 
 
+def test_nothing_comes_after_a_world_that_has_terminated():
+    """So its last decisions count, where those of a cut episode do not."""
+    columns = plan_quality.decisions(
+        records([5.0, 6, 7, 8, 9]), 1, REWARD, horizon=2, terminated=True
+    )
+    np.testing.assert_array_equal(columns["realized"], [1, 2, 6, 12, 8])
+    assert plan_quality.summary(columns, horizon=2)["decisions"] == 5
+
+
 def test_no_correlation_where_nothing_changes():
     """An agent that never sees a reward; NaN would not be JSON."""
     columns = plan_quality.decisions(

@@ -91,6 +91,29 @@ def test_every_task_is_equally_likely(tmp_path):
     assert abs(counts[2] - 300) < 130, counts
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_chunks_reach_beyond_a_terminated_episode(tmp_path, on_disk):
+    """At most half of them, or where the episode is shorter, the rest."""
+    replay = Replay(tmp_path, on_disk=on_disk)
+    for number, rows in enumerate([6, 2]):
+        ended = np.eye(rows, dtype=np.float32)[-1]
+        replay.add({**make_episode(rows, number), "terminated": ended}, "a")
+    assert replay.longest("a") == np.inf
+    keys = (*KEYS, "terminated")
+    batch = replay.sample(np.random.default_rng(0), 200, 4, keys)
+    assert set(picks(batch)) == {(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)}
+    for b, (number, start) in enumerate(picks(batch)):
+        rows = np.arange(start, start + 4)
+        last = [5, 1][number]
+        seen = np.minimum(rows, last)
+        np.testing.assert_array_equal(batch["image"][b, :, 0, 0, 0], seen)
+        np.testing.assert_array_equal(batch["action"][b, :, 1], seen)
+        np.testing.assert_array_equal(batch["terminated"][b], rows >= last)
+        np.testing.assert_array_equal(
+            batch["reward"][b], (rows + 1000 * number) * (rows <= last)
+        )
+
+
 def test_chunks_are_consecutive_rows_of_one_episode(tmp_path):
     """Action and reward of a row must stay with its image."""
     replay = filled(tmp_path, 7, 5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planet_tf.control.wrappers import AbsorbingEnd, ActionRepeat
+from planet_tf.control.wrappers import ActionRepeat
 from tests.fakes import FrameIndexWorld
 
 ACTION = np.zeros(2)
@@ -43,39 +43,3 @@ def test_action_repeat_stops_where_the_world_ends():
 def test_impossible_action_repeat(repeat):
     with pytest.raises(ValueError, match=r"must be in \[1, 10\]"):
         ActionRepeat(FrameIndexWorld(10), repeat)
-
-
-class NeverEnds(FrameIndexWorld):
-    """Says nothing at the end of its time."""
-
-    def step(self, action):
-        return *super().step(action)[:2], False
-
-
-def test_time_that_is_up_is_no_end():
-    world = AbsorbingEnd(FrameIndexWorld(4), 2)
-    assert play(world) == play(FrameIndexWorld(4))
-    with pytest.raises(RuntimeError, match="call reset first"):
-        world.step(ACTION)
-
-
-def test_short_episodes_wait_until_there_is_a_chunk():
-    inner = EndsEarly(8)
-    world = AbsorbingEnd(inner, 4)
-    expected = [(1, 1, False), (2, 2, False), (2, 0, False), (2, 0, True)]
-    assert play(world) == expected
-    assert len(inner.actions) == 2
-    assert play(world) == expected, "a second episode"
-
-
-def test_long_episodes_wait_half_a_chunk():
-    rewards = [reward for _, reward, _ in play(AbsorbingEnd(EndsEarly(8), 2))]
-    assert rewards == [1, 2, 0]
-
-
-def test_no_episode_waits_beyond_its_time():
-    assert len(play(AbsorbingEnd(EndsEarly(3), 50))) == 3
-
-
-def test_world_that_never_ends_is_cut_off():
-    assert play(AbsorbingEnd(NeverEnds(4), 50)) == play(FrameIndexWorld(4))

@@ -50,7 +50,8 @@ class Environment(Protocol):
 
         Returns:
             `image`, uint8 [64, 64, 3], and any other arrays as float32; their
-            shapes are `spec.observations`.
+            shapes are `spec.observations`. One of them may be `terminated`,
+            see `episodes.collect`.
         """
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
@@ -279,7 +280,6 @@ def make_environment(
     size: tuple[int, int] = (64, 64),
     action_repeat: int | None = None,
     camera: int | None = None,
-    chunk: int = 0,
 ) -> Environment:
     """Makes the world of a task; with `functools.partial`, for a worker.
 
@@ -290,25 +290,20 @@ def make_environment(
         size: Height and width of the image.
         action_repeat: Replaces the task's.
         camera: Replaces the task's; dm_control only.
-        chunk: Decisions of a chunk of training data, which shows how
-            episodes end: see `wrappers.AbsorbingEnd`. 0: worlds are left alone.
     """
     # Here, because these modules import this one.
     from planet_tf.control.gym_adapter import GymEnvironment
-    from planet_tf.control.wrappers import AbsorbingEnd, ActionRepeat
+    from planet_tf.control.wrappers import ActionRepeat
 
     task = get_task(task_name)
     repeat = task.action_repeat if action_repeat is None else action_repeat
     if task.domain == "gym":
-        world = GymEnvironment(task.name, render_quality, size, repeat)
-    elif task.domain == "module":
+        return GymEnvironment(task.name, render_quality, size, repeat)
+    if task.domain == "module":
         module, _, constructor = task.name.partition(":")
         world = getattr(importlib.import_module(module), constructor)()
-        if repeat != 1:
-            world = ActionRepeat(world, repeat)
-    else:
-        world = DeepMindControl(task, render_quality, size, repeat, camera)
-    return AbsorbingEnd(world, chunk) if chunk else world
+        return world if repeat == 1 else ActionRepeat(world, repeat)
+    return DeepMindControl(task, render_quality, size, repeat, camera)
 
 
 def choose_backend_for(tasks: Iterable[str]) -> None:

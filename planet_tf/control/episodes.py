@@ -22,7 +22,9 @@ from planet_tf.control.workers import Worker
 from planet_tf.tools.seeding import fold_int
 
 # image uint8 [N+1, 64, 64, 3], action float32 [N+1, A], reward float32 [N+1]
-# and the world's other observations, float32 [N+1, ...].
+# and the world's other observations, float32 [N+1, ...]. Among them may be
+# `terminated` [N+1]: 1 where the world has ended for good, and nothing can be
+# gained any more; where it is 0 or missing, the episode was cut off.
 Episode = dict[str, np.ndarray]
 
 Timers = Callable[[str], AbstractContextManager]
@@ -90,7 +92,9 @@ def collect(
 
     Episodes may differ in length. A worker that is done is left alone until
     all are; the policy keeps seeing its last image, and the action it chooses
-    for it is ignored.
+    for it is ignored. One that goes on for longer than its spec says is cut
+    off; one that ends earlier has `terminated`, unless an observation of this
+    name says otherwise.
 
     A policy made for several tasks may have more action dimensions than a
     world: the world gets the first ones, the episode keeps all (original
@@ -136,19 +140,27 @@ def collect(
             rows[i].append({**obs, "reward": reward})
             executed[i].append(actions[i])
             images[i] = obs["image"]
-            if done:
+            if done or len(executed[i]) == workers[i].spec.episode_length:
                 # Deviates from planet: recording ends here, because the
                 # original resets a world that ends early and plays into a
                 # second episode that it never saves.
                 running.remove(i)
         if progress:
             progress(1)
-    return [_episode(*parts) for parts in zip(rows, executed, strict=True)]
+    return [
+        _episode(rows[i], executed[i], worker.spec.episode_length)
+        for i, worker in enumerate(workers)
+    ]
 
 
 def episode_return(episode: Episode) -> float:
     """The undiscounted sum of rewards."""
     return float(np.sum(episode["reward"], dtype=np.float64))
+
+
+def terminated(episode: Episode) -> bool:
+    """Whether the world has ended for good, and was not cut off."""
+    return "terminated" in episode and bool(episode["terminated"][-1])
 
 
 def _checked(actions: np.ndarray, batch: int, least: int) -> np.ndarray:
@@ -168,7 +180,9 @@ def _checked(actions: np.ndarray, batch: int, least: int) -> np.ndarray:
     return actions
 
 
-def _episode(rows: list[dict], actions: list[np.ndarray]) -> Episode:
+def _episode(
+    rows: list[dict], actions: list[np.ndarray], longest: int
+) -> Episode:
     """Sets the rows beside the actions that led to them."""
     episode = {
         "image": np.stack([row["image"] for row in rows]),
@@ -178,6 +192,9 @@ def _episode(rows: list[dict], actions: list[np.ndarray]) -> Episode:
         if key != "image":
             values = np.stack([row[key] for row in rows])
             episode[key] = values.astype(np.float32)
+    if len(actions) < longest and "terminated" not in episode:
+        episode["terminated"] = np.zeros(len(rows), np.float32)
+        episode["terminated"][-1] = 1
     return episode
 
 

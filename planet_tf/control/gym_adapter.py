@@ -22,7 +22,7 @@ from planet_tf.control.tasks import EPISODE_FRAMES
 _INSTALL = "pip install 'gymnasium[mujoco,box2d]==1.4.0'"
 
 # What the rows of an episode are called, see `episodes.py`.
-_RESERVED = ("image", "action", "reward")
+_RESERVED = ("image", "action", "reward", "terminated")
 
 
 class GymEnvironment:
@@ -31,7 +31,9 @@ class GymEnvironment:
     The image is the observation where that is one (uint8 [H, W, 3], alone or
     in a dictionary), else what `render` returns; both are scaled to `size` by
     averaging over the area of each pixel. Other arrays in the observation are
-    kept as float32: `state`, or their names in a dictionary.
+    kept as float32: `state`, or their names in a dictionary. `terminated` is 1
+    where the environment has ended for good, which is not so where it was cut
+    off (truncated).
 
     Actions in [-1, 1] are mapped to the bounds of the action space. An episode
     ends when it is terminated or truncated, and after the environment's
@@ -80,7 +82,7 @@ class GymEnvironment:
         self.spec = Spec(
             action_dim=int(np.prod(self._actions.shape)),
             episode_length=frames // action_repeat,
-            observations={"image": (*size, 3), **shapes},
+            observations={"image": (*size, 3), **shapes, "terminated": ()},
         )
         self._decisions_left = 0
 
@@ -88,7 +90,7 @@ class GymEnvironment:
         """Starts the episode that belongs to `seed`, in [0, 2**32)."""
         observation, _ = self._env.reset(seed=seed)
         self._decisions_left = self.spec.episode_length
-        return self._observe(observation)
+        return self._observe(observation, terminated=False)
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
         """Repeats one action until the decision or the episode is over.
@@ -126,13 +128,14 @@ class GymEnvironment:
             self._decisions_left = 0
         if not np.isfinite(total):
             raise FloatingPointError(f"The reward is {total}.")
-        return self._observe(observation), total, not self._decisions_left
+        observation = self._observe(observation, terminated)
+        return observation, total, not self._decisions_left
 
     def close(self) -> None:
         """Releases the graphics context."""
         self._env.close()
 
-    def _observe(self, observation: Any) -> Observation:
+    def _observe(self, observation: Any, terminated: bool) -> Observation:
         arrays = _named(observation)
         if self._image_name is None:
             frame = self._env.render()
@@ -147,9 +150,10 @@ class GymEnvironment:
         image = Image.fromarray(frame).resize(
             (width, height), Image.Resampling.BOX
         )
-        others = set(self.spec.observations) - {"image"}
+        others = set(self.spec.observations) - {"image", "terminated"}
         return {
             "image": np.array(image),
+            "terminated": np.float32(terminated),
             **{name: finite_float32(name, arrays[name]) for name in others},
         }
 

@@ -18,7 +18,11 @@ Columns = dict[str, np.ndarray]
 
 
 def decisions(
-    records: Sequence, row: int, reward: np.ndarray, horizon: int
+    records: Sequence,
+    row: int,
+    reward: np.ndarray,
+    horizon: int,
+    terminated: bool = False,
 ) -> Columns:
     """Sets predictions beside what came.
 
@@ -28,12 +32,14 @@ def decisions(
         row: Of the batch.
         reward: The episode's [N + 1]; row t is the reward of decision t - 1.
         horizon: H.
+        terminated: The world has ended for good, so that it is known what
+            comes after the last reward: nothing.
 
     Returns:
         Each of length N: `decision` from 0; `ahead`, the number of decisions
-        that were left, at most H; the `predicted` return over H decisions;
-        the `realized` one over those that were left; and the fields of
-        `planning.Search`, [N, I].
+        after which rewards are known, at most H; the `predicted` return over H
+        decisions; the `realized` one over those that were left; and the fields
+        of `planning.Search`, [N, I].
     """
     N = len(reward) - 1
     decision = np.arange(N)
@@ -47,7 +53,7 @@ def decisions(
     }
     return {
         "decision": decision,
-        "ahead": ends - decision,
+        "ahead": np.full(N, horizon) if terminated else ends - decision,
         "predicted": np.array([predicted for predicted, _ in of_row]),
         "realized": total[ends] - total[decision],
         **search,

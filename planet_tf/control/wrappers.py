@@ -1,4 +1,4 @@
-"""What is put around a world (original `control/wrappers.py`).
+"""What is put around a user's own world (original `control/wrappers.py`).
 
 dm_control's and Gymnasium's worlds repeat actions themselves, to render one
 frame a decision.
@@ -6,7 +6,7 @@ frame a decision.
 
 import numpy as np
 
-from planet_tf.control.environments import Environment, Observation, Spec
+from planet_tf.control.environments import Environment, Observation
 
 
 class ActionRepeat:
@@ -54,63 +54,6 @@ class ActionRepeat:
             total,
             done or self._decisions == self.spec.episode_length,
         )
-
-    def close(self) -> None:
-        """Closes the world."""
-        self._environment.close()
-
-
-class AbsorbingEnd:
-    """Makes the end of an episode something that a model can learn.
-
-    A world that ends before its time stays at its last observation, with
-    reward 0, for half a chunk of training data, and until there is a whole
-    one: short episodes can be trained on, and the model and a value learn
-    that nothing can be gained any more. A world that goes on is cut off at
-    its longest episode, after which nothing is known to be over.
-
-    Deviates from planet: it prolongs episodes that are too short for a chunk
-    alone, and does so by moving a simulator that says it has ended, which
-    Gymnasium calls undefined; effect on return: unmeasured, none on
-    dm_control's tasks, which end with their time.
-
-    Args:
-        environment: Owned by this object.
-        decisions: Of a chunk. No episode becomes longer than
-            `spec.episode_length`.
-    """
-
-    def __init__(self, environment: Environment, decisions: int):
-        self._environment = environment
-        self._chunk = decisions
-        self._decisions = self._stop = 0
-        self._last = None  # What stays, once the world has ended.
-
-    @property
-    def spec(self) -> Spec:
-        """The world's."""
-        return self._environment.spec
-
-    def reset(self, seed: int) -> Observation:
-        """Starts an episode."""
-        self._decisions = 0
-        self._stop = self.spec.episode_length
-        self._last = None
-        return self._environment.reset(seed)
-
-    def step(self, action: np.ndarray) -> tuple[Observation, float, bool]:
-        """Moves the world, or waits where it has ended."""
-        if self._decisions == self._stop:
-            raise RuntimeError("The episode is over; call reset first.")
-        self._decisions += 1
-        if self._last is not None:
-            return self._last, 0.0, self._decisions == self._stop
-        observation, reward, ended = self._environment.step(action)
-        if ended:
-            self._last = observation
-            least = max(self._chunk, self._decisions + self._chunk // 2)
-            self._stop = min(least, self._stop)
-        return observation, reward, self._decisions == self._stop
 
     def close(self) -> None:
         """Closes the world."""

@@ -13,8 +13,8 @@ from planet_tf.networks.basic import VectorHead
 class Value(tf.keras.layers.Layer):
     """Discounted sum of all rewards to come, as recorded episodes went on.
 
-    Where an episode stops, it counts as cut off. One that is over stays for
-    some rows of no reward before (`control/wrappers.py`), whose value is 0.
+    Where a chunk stops, rewards go on. A world that has terminated is followed
+    by rows without reward (`Replay.sample`), whose value becomes 0.
 
     Args:
         head: Features [..., F] to values [...].

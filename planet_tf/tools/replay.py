@@ -7,6 +7,7 @@ decisions has N+1 rows, see `planet_tf/control/episodes.py`.
 import collections
 import concurrent.futures
 import logging
+import math
 import pathlib
 import re
 import time
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planet_tf.control.episodes import terminated
 from planet_tf.tools.files import (
     TEMPORARY,
     UNREADABLE,
@@ -129,8 +131,11 @@ class Replay:
         """Number of episodes of one task."""
         return self._count[task]
 
-    def longest(self, task: str | None) -> int:
-        """Rows of the longest episode of a task, or of all; 0 without any."""
+    def longest(self, task: str | None) -> float:
+        """Rows of the longest chunk of a task, or of all; 0 without any.
+
+        Infinite where an episode has terminated: see `sample`.
+        """
         return _longest(self._of(task))
 
     def agent_steps(self, task: str) -> int:
@@ -204,6 +209,14 @@ class Replay:
 
         Every task is equally likely, and within a task every place at which a
         chunk fits within one episode, the last (rows L-T to L-1 of L) included.
+
+        Deviates from planet: where an episode has terminated, a chunk may
+        begin as much as half of it later, and may be longer than the episode.
+        Its other rows are the last one again, with reward 0, so that the model
+        and a value learn that nothing can be gained after an end. The original
+        fills short episodes alone, by moving a simulator that says it has
+        ended, which Gymnasium calls undefined; effect on return: unmeasured,
+        none on dm_control's tasks, which are cut off.
 
         Args:
             rng: Decides which.
@@ -338,8 +351,17 @@ def _rows(held: _Held) -> int:
     return len(held.episode["reward"])
 
 
-def _longest(episodes: list[_Held]) -> int:
+def _longest(episodes: list[_Held]) -> float:
+    if any(terminated(held.episode) for held in episodes):
+        return math.inf
     return max(map(_rows, episodes), default=0)
+
+
+def _places(held: _Held, length: int) -> int:
+    """How many chunks an episode has; the first begins in row 0."""
+    if terminated(held.episode):
+        return max(1, _rows(held) - length + length // 2 + 1)
+    return max(0, _rows(held) - length + 1)
 
 
 def size_when_full(episodes: int, length: int) -> int:
@@ -422,7 +444,7 @@ def _choose(
     # it. The paper draws chunks uniformly from the data, as here for each
     # task; where its episodes are equally long, as in each of the paper's, both
     # are the same.
-    places = np.array([max(0, _rows(held) - length + 1) for held in episodes])
+    places = np.array([_places(held, length) for held in episodes])
     task = np.array([held.task for held in episodes])
     names = np.unique(task[places > 0])
     chosen = names[rng.integers(len(names), size=batch)]
@@ -452,7 +474,9 @@ def _sample(
         # Written straight into place: stacking slices would copy twice.
         result[key] = np.empty((batch, length, *like.shape[1:]), like.dtype)
         for row, i, start in zip(result[key], which, offsets, strict=True):
-            row[...] = episodes[i].episode[key][start : start + length]
+            seen = episodes[i].episode[key][start : start + length]
+            row[: len(seen)] = seen
+            row[len(seen) :] = 0 if key == "reward" else seen[-1]
     return result
 
 
