@@ -83,7 +83,7 @@ def world_model(
         diagnostics = {
             name: head(name, shape)
             for name, shape in (observations or {}).items()
-            if name != "image"
+            if name not in ("image", "terminated")
         }
         if not diagnostics:
             raise ConfigError(

@@ -155,7 +155,8 @@ def read(values: flags.FlagValues = flags.FLAGS) -> Config:
         try:
             get_task(task)
         except ValueError as error:
-            raise ValueError(f"--task={task}: {error}") from None
+            hint = " Several tasks: --tasks." if "," in task else ""
+            raise ValueError(f"--task={task}:{hint} {error}") from None
         given["tasks"] = (task,)
     config = dataclasses.replace(PRESETS[values["config"].value], **given)
     validate(config)

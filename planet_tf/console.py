@@ -70,7 +70,8 @@ def introduction(
         )
     specs = [worker.spec for worker, *_ in workers.values()]
     played, held_out = totals.episodes(config)
-    length = max(spec.episode_length for spec in specs)
+    # Every task has as many episodes.
+    length = sum(spec.episode_length for spec in specs) / len(specs)
     where = {"memory": "in memory", "disk": "on disk"}[config.replay_storage]
     lines.append(
         f"Run: {schedule.total_updates:,} updates and {played:,} episodes, "
@@ -84,6 +85,12 @@ def introduction(
         hint = " (--config=cpu is made for this machine)" if hours > 24 else ""
         if hours > 0.1:
             lines.append(f"Takes more than {hours:.1f} hours on this CPU{hint}")
+    lines += [
+        f"Warning: collector {name} never plays in these updates, see "
+        "--collect_every and --train_collects"
+        for name, count in totals.collected(config).items()
+        if not count
+    ]
     if unusable:
         lines.append(
             f"Without {unusable} episode file(s) that cannot be used, see above"
@@ -128,11 +135,12 @@ def line(
     ]
     parts += [  # Of collectors with names, as in `train_wild/score`.
         f"{name.removesuffix('/score')} return {value:.0f}"
+        + _by_task(metrics, name)
         for name, value in metrics.items()
         if name.endswith("/score") and name not in _COLUMNS
     ]
     parts += [
-        text.format(metrics[name])
+        text.format(metrics[name]) + _by_task(metrics, name)
         for name, text in _COLUMNS.items()
         if name in metrics
     ]
@@ -148,8 +156,18 @@ def line(
     return "  ".join(parts)
 
 
+def _by_task(metrics: dict[str, float], name: str) -> str:
+    """What a mean over tasks was made of, if there are several."""
+    prefix = name.removesuffix("score") + "return_"
+    found = {k: v for k, v in metrics.items() if k.startswith(prefix)}
+    if not name.endswith("/score") or len(found) < 2:
+        return ""
+    parts = [f"{k.removeprefix(prefix)} {v:.0f}" for k, v in found.items()]
+    return f" ({', '.join(parts)})"
+
+
 def _cpu_hours(
-    config: Config, schedule: Schedule, action_dim: int, length: int
+    config: Config, schedule: Schedule, action_dim: int, length: float
 ) -> float:
     """A lower limit, from this machine's speed at a large matrix product."""
     size = 2048

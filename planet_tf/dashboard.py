@@ -26,6 +26,7 @@ CHARTS = {
         "Image error against that of a repeated frame": [
             r"open_loop/image(_repeat)?$"
         ],
+        "Image error by task": [r"open_loop/image_(?!at_|repeat)[\w.-]+$"],
         "Image error by predicted step": [r"open_loop/image_at_"],
         "Reward error by predicted step": [r"open_loop/reward_at_"],
         "KL(posterior || prediction) by predicted step": [r"open_loop/kl_at_"],
@@ -48,8 +49,8 @@ CHARTS = {
 
 _GUIDE = """\
 The horizontal axis is **environment steps** of training data: decisions times
-action repeat, over all tasks. Tags end in a task's name where a run has several
-tasks.
+action repeat, over all tasks. Returns, errors of predictions and pictures of
+one task have its name at the end; everything else is of all tasks together.
 
 ### Tabs
 
@@ -102,7 +103,7 @@ steps ahead; the reward's log-density under them |
 | `ensemble`, `disagreement` | log-density of the next latent state under the \
 ensemble; variance of its predictions on recorded episodes |
 | `prior_entropy`, `post_std`, ... | of the latent state |
-| `score` | mean return over the tasks |
+| `score` | mean return over the tasks; `return_<task>`: of one |
 | `grad_norm` | before clipping; `clipped_grad_norm` after |
 | `skipped` | updates left out because they were not finite |
 | `skipped_episodes` | episode files, to train or to test on, that cannot be \

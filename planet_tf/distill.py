@@ -80,7 +80,8 @@ def distil(
                     f" {label(task)} {np.mean(returns):.0f} "
                     f"(std {np.std(returns):.0f}),"
                 )
-                new.append(player.take([len(x["reward"]) - 1 for x in played]))
+                lengths = [len(x["reward"]) - 1 for x in played]
+                new.append(player.take(lengths, some[0].spec.action_dim))
             known += new
             labels = tuple(map(np.concatenate, zip(*known, strict=True)))
             line += f" {len(labels[0])} decisions to learn from"

@@ -218,13 +218,13 @@ def _episodes(config: Config) -> int:
     return min(sum(totals.episodes(config)), 1000)
 
 
-def _decisions(config: Config) -> int:
-    """Decisions in the longest episode."""
-    repeats = [
-        config.action_repeat or get_task(name).action_repeat
+def _decisions(config: Config) -> float:
+    """Decisions in an episode, the mean over tasks."""
+    lengths = [
+        EPISODE_FRAMES // (config.action_repeat or get_task(name).action_repeat)
         for name in config.tasks
     ]
-    return EPISODE_FRAMES // min(repeats)
+    return sum(lengths) / len(lengths)
 
 
 def define_flags() -> None:

@@ -22,7 +22,7 @@ from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.plan_quality import decisions
-from planet_tf.control.tasks import label
+from planet_tf.control.tasks import canonical, label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
@@ -51,7 +51,7 @@ def seeds(seed: int, task: str, count: int) -> list[int]:
     for i in itertools.count():
         if len(found) == count:
             return list(found)
-        found[fold_int(seed, f"evaluate_{task}", i)] = None
+        found[fold_int(seed, f"evaluate_{canonical(task)}", i)] = None
 
 
 def evaluate(

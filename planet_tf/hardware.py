@@ -236,7 +236,7 @@ def graphics(config: "Config", nvidia: bool) -> Iterator[Finding]:
     """Whether images can be rendered, on what, and how fast."""
     suite = [name for name in config.tasks if get_task(name).domain in SUITE]
     if not suite:
-        yield Finding("graphics", "not needed, no task of dm_control")
+        yield Finding("graphics", "not tried, no task of dm_control")
         return
     try:
         name, renderer = rendering.choose_backend()

@@ -84,6 +84,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
         build.check_worlds(config, dict(zip(workers, specs, strict=True)))
+        run_folder.check_actions(logdir, action_dim)
 
         # The model, what trains it, and the agents that plan in it.
         sizes = (config, action_dim, specs[0].observations)
@@ -289,17 +290,27 @@ def _mean(losses: list[dict]) -> dict[str, float]:
 
 
 def _steps(config: Config, replay: Replay) -> dict[str, int]:
-    """Episodes, decisions and simulator steps in the training data."""
+    """Episodes, decisions and simulator steps in the training data.
+
+    With several tasks, the last of each as well.
+    """
     steps = {task: replay.agent_steps(label(task)) for task in config.tasks}
     repeats = {
         task: config.action_repeat or get_task(task).action_repeat
         for task in config.tasks
     }
-    return {
+    env_steps = {task: steps[task] * repeats[task] for task in steps}
+    counters = {
         "episodes": replay.episodes,
         "agent_steps": sum(steps.values()),
-        "env_steps": sum(steps[task] * repeats[task] for task in steps),
+        "env_steps": sum(env_steps.values()),
     }
+    if len(env_steps) > 1:
+        counters |= {
+            f"env_steps_{label(task)}": count
+            for task, count in env_steps.items()
+        }
+    return counters
 
 
 def main(argv: list[str]) -> None:

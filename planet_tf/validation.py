@@ -186,7 +186,8 @@ def check_length(config: Config, task: str, decisions: int) -> None:
     _require(
         length <= decisions + 1,
         f"--batch_shape={batch},{length}: an episode of {task} has only "
-        f"{decisions + 1} rows at an action repeat of {repeat}",
+        f"{decisions + 1} rows at an action repeat of {repeat} "
+        "(--action_repeat)",
     )
 
 

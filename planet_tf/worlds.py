@@ -3,10 +3,11 @@
 import contextlib
 import functools
 import re
+from collections.abc import Callable
 
 from planet_tf.config import Config
-from planet_tf.control.check_env import spec_problem
-from planet_tf.control.environments import make_environment
+from planet_tf.control.check_env import glance
+from planet_tf.control.environments import Environment, make_environment
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.validation import check_length
@@ -33,18 +34,28 @@ def start(
 
 def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
     """The world of a task in its own process, closed at the end."""
-    constructor = functools.partial(
+    return contextlib.closing(Worker(_constructor(config, task)))
+
+
+def _constructor(config: Config, task: str) -> Callable[[], Environment]:
+    return functools.partial(
         make_environment,
         task,
         render_quality=config.render_quality,
         action_repeat=config.action_repeat or None,
         camera=config.camera_id,
     )
-    return contextlib.closing(Worker(constructor))
+
+
+def _tried(constructor: Callable[[], Environment]) -> Environment:
+    world = constructor()
+    if problem := glance(world):
+        raise ValueError(problem)
+    return world
 
 
 def try_unknown(config: Config) -> None:
-    """Makes the worlds of which nothing is known beforehand, once.
+    """Makes the worlds of which nothing is known beforehand, and decides once.
 
     Raises:
         ValueError: One cannot be made, or cannot be trained on; one line.
@@ -53,12 +64,15 @@ def try_unknown(config: Config) -> None:
         if get_task(task).domain in SUITE:
             continue
         try:
-            with worker(config, task) as world:
+            world = Worker(
+                functools.partial(_tried, _constructor(config, task))
+            )
+            with contextlib.closing(world):
                 spec = world.spec
         except WorkerError as error:
             # The last exception of the traceback, to the end of its message.
             *_, reason = re.split(r"\n(?=[\w.]*Error: )", str(error).strip())
+            if get_task(task).domain == "module":
+                reason += f" (python -m scripts.check_env {task} says more.)"
             raise ValueError(f"--task={task}: {reason}") from error
-        if problem := spec_problem(spec):
-            raise ValueError(f"--task={task}: {problem}")
         check_length(config, task, spec.episode_length)

@@ -231,7 +231,8 @@ def main(argv: list[str]) -> None:
         print(error, file=sys.stderr)
         sys.exit(1)
     print(
-        f"Checkpoint {run.updates:,} of {run.logdir}: {count} moments, "
+        f"Checkpoint {run.updates:,} of {run.logdir}, "
+        f"{values.task or run.config.tasks[0]}: {count} moments, "
         f"{run.config.planner_horizon} decisions ahead"
     )
     names = [name.replace("_", " ") for name in Ranking._fields]

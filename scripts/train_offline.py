@@ -5,8 +5,9 @@
 Nobody acts: the model learns from RUN's `train_episodes` for `--seconds` of
 processor time, and is scored on its `test_episodes` meanwhile. Flags of
 training that concern the model apply, but --state_diagnostics; with
---center_images, the mean is that of all these episodes. The run's own config is
-not read, and nothing is written. A line says
+--center_images, the mean is that of all these episodes; --task or --tasks
+choose among them, and the columns are of all tasks together. The run's own
+config is not read, and nothing is written. A line says
 
     seconds, updates  of processor time in updates so far, and their number
     ms                for each
@@ -27,6 +28,7 @@ The scores are of 64 held-out sequences of 50 rows, or of the longest episode's.
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +36,7 @@ from absl import app, flags
 
 from planet_tf import config_flags
 from planet_tf.config import Config
+from planet_tf.control.tasks import label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
@@ -62,16 +65,34 @@ _BATCH, _BATCHES = 16, 4  # Of held-out sequences.
 
 
 def compare(
-    config: Config, logdir: str, seconds: float, every: float, skip: int = 0
+    config: Config,
+    logdir: str,
+    seconds: float,
+    every: float,
+    skip: int = 0,
+    tasks: Sequence[str] | None = None,
 ) -> None:
     """Trains and prints; see the flags.
+
+    Args:
+        config: Of the model.
+        logdir: A flag, as are the others.
+        seconds: The same.
+        every: The same.
+        skip: The same.
+        tasks: Labels of those whose episodes count. None: all.
 
     Raises:
         ValueError: There are no such episodes.
     """
     folder, horizon = expanded(logdir), config.planner_horizon
     replay, heldout = (
-        Replay(folder / f"{split}_episodes", read_only=True, first=first)
+        Replay(
+            folder / f"{split}_episodes",
+            tasks=tasks,
+            read_only=True,
+            first=first,
+        )
         for split, first in (("train", 0), ("test", skip))
     )
     if skip and not heldout.episodes:
@@ -173,12 +194,15 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         if not values.logdir:
             raise ValueError("Name the folder of a run: --logdir=RUN")
+        config = config_flags.read()
+        chosen = values["task"].present or values["tasks"].present
         compare(
-            config_flags.read(),
+            config,
             values.logdir,
             values.seconds,
             min(values.every, values.seconds),
             values.skip,
+            [*map(label, config.tasks)] if chosen else None,
         )
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

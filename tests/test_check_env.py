@@ -122,6 +122,25 @@ class SlowToDraw(Fine):
         return super().observe()
 
 
+NeverDone = stepped(lambda obs, reward, done: (obs, reward, False))
+
+
+class EndsEarly(Fine):
+    def step(self, action):
+        observation, reward, _ = super().step(action)
+        return observation, reward, self.left == 8
+
+
+class Truncated(EndsEarly):
+    spec = SPEC._replace(
+        action_dim=np.int64(2),
+        observations={**SPEC.observations, "terminated": ()},
+    )
+
+    def observe(self):
+        return {**super().observe(), "terminated": np.float32(0)}
+
+
 FAULTS = [
     (NoSpec, "`spec` has to be"),
     (Gym, "This is a Gymnasium environment"),
@@ -129,7 +148,8 @@ FAULTS = [
     (with_spec(episode_length=None), "spec.episode_length is None"),
     (with_spec(observations={"speed": ()}), r"\['image'\] is None, not \(64"),
     (with_spec(observations={"image": (64, 64)}), r"is \(64, 64\), not \(64"),
-    (with_spec(episode_length=5), "never ends"),
+    (with_spec(observations={"image": (64, 64, 3), "action": (2,)}),
+     "is called 'action'"),
     (FailsAtReset, r"reset\(0\) raises KeyError: 'no such map'"),
     (FailsInTheCorner, r"step\(\[.*1.0.*\]\) raises ValueError: joint limit"),
     (replaced("image", np.float32), "image is float32, not uint8"),
@@ -156,7 +176,6 @@ FAULTS = [
     (stepped(lambda obs, reward, done: (obs, reward, int(done))),
      "`done` is of type int"),
     (stepped(lambda obs, reward, done: (obs, reward, not done)), "inverted"),
-    (stepped(lambda obs, reward, done: (obs, reward, False)), "never ends"),
     (Unseeded, "same seed starts another"),
     (RemembersTheLastEpisode, "same seed starts another"),
     (NoiseInSteps, "same seed and actions lead to another"),
@@ -195,7 +214,7 @@ def test_episodes_that_end_early_are_fine():
 
 def test_all_problems_are_named():
     world = stepped(lambda obs, reward, done: (obs, np.inf, 0))
-    assert len(check_env(world())[0]) == 3  # Reward, `done`, never ends.
+    assert len(check_env(world())[0]) == 2  # Reward and `done`.
     world = replaced("image", lambda x: x.astype(np.float32) / 255)
     assert len(check_env(world())[0]) == 2  # Type and range.
 
@@ -204,7 +223,13 @@ def test_all_problems_are_named():
     ("task", "status", "line"),
     [
         ("dummy", 0, "dummy: all is well. 250 of at most 250"),
-        ("tests.test_check_env:Fine", 0, "all is well"),
+        ("tests.test_check_env:Fine", 0, "ms a decision. It was cut off there"),
+        ("tests.test_check_env:NeverDone", 0, "It was cut off there"),
+        ("tests.test_check_env:EndsEarly", 0, "all is well. 4 of at most 12"),
+        ("tests.test_check_env:EndsEarly", 0, "ms a decision. It terminated"),
+        ("tests.test_check_env:Truncated", 0, "It ended, not for good"),
+        ("tests.test_check_env:NoSpec", 2, "`spec` has to be a planet_tf"),
+        ("tests.test_check_env:Gym", 2, "This is a Gymnasium environment"),
         ("tests.test_check_env:Unseeded", 1, "1 problem(s)"),
         ("tests.test_check_env:Nothing", 2, "has no attribute 'Nothing'"),
         ("no_module:World", 2, "No module named 'no_module'"),

@@ -14,6 +14,7 @@ import pytest
 from planet_tf import config as configs
 from planet_tf import evaluation_report
 from planet_tf.collects import Collect
+from planet_tf.control.tasks import canonical, label
 from scripts.comparison import (
     figures,
     published,
@@ -40,7 +41,7 @@ def make_run(
                 "env_steps": 10_000 * i,
                 "time/total": 1800.0 * i,
                 "wall_time": time.time(),
-                f"test/return_{task}": value,
+                f"test/return_{label(task)}": value,
             }
             # Episodes between tests have lines without a test.
             between = {
@@ -231,6 +232,28 @@ def test_later_tests_outrank_an_early_evaluation(tmp_path):
     assert result.trained_steps == 120_000
 
 
+def test_of_one_checkpoint_the_evaluation_of_most_episodes_counts(tmp_path):
+    """In whatever order a folder lists them; then that of seed 0."""
+    folder = make_run(tmp_path / "r", [0.0])
+    for name, returns, seed in (
+        ("one", [900.0], 0),
+        ("other_worlds", [10.0, 20], 1),
+        ("whole", [30.0, 40], 0),
+        ("others", [50.0, 60], 2),
+    ):
+        path = evaluate(folder, 100, returns, seed=seed)
+        path.parent.rename(path.parents[1] / name)
+    (result,) = read(folder)
+    assert (result.final, result.episodes) == (35, 2)
+
+
+def test_tasks_whose_names_are_no_names_of_files(tmp_path):
+    """Metrics have other letters for colons."""
+    folder = make_run(tmp_path / "r", [10.0, 20], task="gym:my_module:Own-v0")
+    (result,) = read(folder)
+    assert (result.task, result.final) == ("gym:my_module:Own-v0", 15)
+
+
 def test_damaged_evaluation_is_named(tmp_path):
     folder = make_run(tmp_path / "r", [7.0])
     path = evaluate(folder, 100, [5.0])
@@ -305,7 +328,7 @@ def test_damaged_metrics_csv_is_named(tmp_path, content, message):
     ],
 )
 def test_one_name_for_a_task(name, expected):
-    assert published.canonical_task(name) == expected
+    assert canonical(name) == expected
 
 
 def test_task_under_its_other_name_finds_its_returns(tmp_path):
@@ -562,14 +585,21 @@ def test_table_in_three_formats():
 
 
 def test_multi_task_run_is_called_so(tmp_path):
-    """Its environment steps are those of all its tasks."""
+    """Its environment steps are each task's own, if it has logged them."""
     folder = make_run(tmp_path / "r", [10.0])
+    path = folder / "metrics.jsonl"
+    *_, line = path.read_text().splitlines()
+    own = {"env_steps_cup_catch": 3000, "updates": 200, "env_steps": 20_000}
+    with path.open("a") as file:
+        file.write(json.dumps(json.loads(line) | own) + "\n")
     config = configs.load(folder / "config.yaml")
     config = dataclasses.replace(config, tasks=("cup_catch", "walker_walk"))
     configs.save(config, folder / "config.yaml")
     first, second = read(folder)
     assert first.label == second.label == "cpu, cup_catch + walker_walk"
     assert (first.task, first.final) == ("cup_catch", 10)
+    assert first.env_steps.tolist() == [10_000, 3000]
+    assert first.trained_steps == 3000
     assert second.task == "walker_walk"
     assert math.isnan(second.final)
 
@@ -581,8 +611,12 @@ def test_long_names_are_cut_where_that_tells_agents_apart(tmp_path):
         make_run(tmp_path / str(i), [10.0], **changes, state_size=i)
         for i in (3, 4)
     ]
-    (short,) = tables.group(read(folders[0]))
+    (first,) = read(folders[0])
+    (short,) = tables.group([first])
     assert re.fullmatch(r"planet_tf \w+, \w+=\w+ and \d more", short)
+    several = dataclasses.replace(first, tasks=("walker_walk", "cup_catch"))
+    (name,) = tables.group([several])
+    assert name == f"{short}, cup_catch + walker_walk"
     whole = tables.group(read(*folders))
     assert len(whole) == 2 and all("num_units=7" in name for name in whole)
 

@@ -42,12 +42,12 @@ def test_planner_labels_the_states_of_who_plays(parts):
     teacher, pupil = Imitator(planner), Imitator(planner, policy)
     teacher.reset(3, seed=1)
     actions = [teacher.act(image) for image in images]
-    features, labels = teacher.take([3, 3, 3])
+    features, labels = teacher.take([3, 3, 3], 2)
     assert features.shape == (9, model.dynamics.feature_size)
     np.testing.assert_array_equal(labels, np.concatenate(actions))
     pupil.reset(3, seed=1)
     played = [pupil.act(image) for image in images]
-    found, wanted = pupil.take([3, 3, 3])
+    found, wanted = pupil.take([3, 3, 3], 2)
     # The same first belief and plan, from which the policy goes elsewhere.
     np.testing.assert_array_equal(found[:3], features[:3])
     np.testing.assert_array_equal(wanted[:3], labels[:3])
@@ -64,9 +64,18 @@ def test_worlds_that_are_done_teach_nothing(parts):
     for seed in range(2):  # As for two tasks, one after the other.
         teacher.reset(2, seed)
         actions = [teacher.act(_images(2, t)) for t in range(3)]
-        _, labels = teacher.take([1, 3])
+        _, labels = teacher.take([1, 3], 2)
         expected = [actions[0], actions[1][1:], actions[2][1:]]
         np.testing.assert_array_equal(labels, np.concatenate(expected))
+
+
+def test_actions_that_a_world_does_not_use_teach_nothing(parts):
+    _, planner, _ = parts
+    teacher = Imitator(planner)
+    teacher.reset(1, 0)
+    action = teacher.act(_images(1, 0))
+    _, labels = teacher.take([1], 1)
+    np.testing.assert_array_equal(labels, action * [1, 0])
 
 
 def test_learns_what_there_is_to_learn():

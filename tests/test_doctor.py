@@ -266,6 +266,9 @@ def test_memory():
     on_disk = dataclasses.replace(paper, replay_storage="disk")
     assert not doctor.memory(on_disk, 8 * GIB).advice
     assert not doctor.memory(config.PRESETS["debug"], 4 * GIB).advice
+    # A thousand episodes, half of them of 125 decisions and not of 500.
+    both = config.Config(tasks=("walker_walk", "cartpole_swingup"))
+    assert not doctor.memory(both, 8 * GIB).advice
 
 
 def test_memory_of_a_container(tmp_path, monkeypatch):

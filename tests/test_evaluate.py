@@ -118,6 +118,7 @@ def test_seeds_are_no_other_streams():
     """A world of training would be one that the model has seen."""
     found = evaluate.seeds(0, "cup_catch", 50)
     assert len(set(found)) == 50
+    assert evaluate.seeds(0, "ball_in_cup-catch", 50) == found
     assert evaluate.seeds(0, "cup_catch", 20) == found[:20]
     other = {
         fold_int(0, f"{split}_cup_catch", i)

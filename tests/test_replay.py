@@ -77,10 +77,10 @@ def test_every_place_is_equally_likely(tmp_path):
 
 
 def test_every_task_is_equally_likely(tmp_path):
-    """However long its episodes are, if one is long enough."""
+    """However long its episodes are."""
     replay = Replay(tmp_path)
     for number, (task, rows) in enumerate(
-        [("long", 12), ("short", 3), ("long", 5), ("none", 2)]
+        [("long", 12), ("short", 3), ("long", 5), ("short", 2)]
     ):
         replay.add(make_episode(rows, number), task)
     batch = replay.sample(np.random.default_rng(0), 2600, 3)
@@ -356,6 +356,35 @@ def test_mean_image(tmp_path, on_disk):
     seen = np.concatenate(images) // 8 / 32 - 0.5
     expected = seen.mean(0) + 1 / 64  # Half a bin, by noise.
     np.testing.assert_allclose(replay.mean_image(5), expected, atol=1e-6)
+
+
+def test_mean_image_of_several_tasks(tmp_path):
+    """As they are drawn: each as often, however long its episodes are."""
+    replay = Replay(tmp_path)
+    for task, rows, value in (("a", 9, 0), ("b", 2, 96), ("b", 3, 96)):
+        episode = make_episode(rows)
+        replay.add({**episode, "image": 0 * episode["image"] + value}, task)
+    expected = (0 + 96 // 8) / 2 / 32 + 0.5 / 32 - 0.5
+    np.testing.assert_allclose(replay.mean_image(5), expected, rtol=1e-6)
+
+
+def test_every_task_needs_a_chunk(tmp_path):
+    """Else it would be left out of training without a word."""
+    replay = Replay(tmp_path)
+    replay.add(make_episode(9), "long")
+    replay.add(make_episode(4), "short")
+    replay.sample(np.random.default_rng(0), 2, 4)
+    with pytest.raises(ValueError, match="1 episodes of short of at most 4"):
+        replay.sample(np.random.default_rng(0), 2, 5)
+
+
+def test_episodes_of_other_tasks(tmp_path, caplog):
+    """Named once, however many there are."""
+    filled(tmp_path, 4, 5, 6)
+    replay = Replay(tmp_path, tasks=["walker_walk"])
+    assert (replay.episodes, replay.skipped) == (0, 3)
+    (record,) = caplog.records
+    assert "Skipped 3 episode(s) of cup_catch" in record.getMessage()
 
 
 def test_batch_depends_on_seed_and_update_alone(tmp_path):

@@ -120,6 +120,15 @@ def test_scores_on_later_episodes_alone(tmp_path, monkeypatch):
     assert lengths == [13, 12]
 
 
+def test_episodes_of_one_task(tmp_path):
+    for split in ("train", "test"):
+        _episodes(tmp_path, split, 21)
+    with pytest.raises(ValueError, match="holds 0 episodes"):
+        train_offline.compare(
+            runs.TINY, str(tmp_path), 0, 0, tasks=["walker_walk"]
+        )
+
+
 def test_missing_episodes_are_named(tmp_path):
     _episodes(tmp_path, "train", 60)
     with pytest.raises(ValueError, match="test_episodes holds 0 episodes"):

@@ -1,5 +1,6 @@
 """Says in words what is wrong with a world; see `check_env`."""
 
+import numbers
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,8 +54,28 @@ def check_env(
         return log, "Nothing more could be checked."
 
 
-def spec_problem(spec: Spec | Any) -> str:
+def glance(environment: Environment) -> str:
+    """The worst of what a first decision shows, in a line; empty if nothing.
+
+    Args:
+        environment: See `check_env`.
+    """
+    log = _Log()
+    try:
+        _play(environment, 0, 0, 1, log)
+    except _FatalError as error:
+        return str(error)
+    return log[0] if log else ""
+
+
+def spec_problem(world: Environment | Any) -> str:
     """What is wrong with a world's `spec`, in a line; empty if nothing."""
+    if hasattr(world, "action_space"):
+        return (
+            "This is a Gymnasium environment. Register it, and name it "
+            "gym:MODULE:ID."
+        )
+    spec = getattr(world, "spec", None)
     if not isinstance(spec, Spec):
         return (
             "The attribute `spec` has to be a planet_tf.control.environments."
@@ -62,22 +83,22 @@ def spec_problem(spec: Spec | Any) -> str:
         )
     for name in ("action_dim", "episode_length"):
         value = getattr(spec, name)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, numbers.Integral) or value < 1:
             return f"spec.{name} is {value!r}, not an integer above 0."
     shape = spec.observations.get("image")
     if shape != IMAGE:
         return f"spec.observations['image'] is {shape}, not {IMAGE}."
+    for name in ("action", "reward"):
+        if name in spec.observations:
+            return (
+                f"An observation is called {name!r}, as what is recorded "
+                "beside them; give it another name."
+            )
     return ""
 
 
 def _check(world: Environment, log: _Log, slow: float) -> str:
-    if hasattr(world, "action_space"):
-        raise _FatalError(
-            "This is a Gymnasium environment. Register it, and name it "
-            "gym:MODULE:ID."
-        )
-    problem = spec_problem(getattr(world, "spec", None))
-    if problem:
+    if problem := spec_problem(world):
         raise _FatalError(problem)
     episode = _play(world, 0, 0, world.spec.episode_length, log)
     seconds = float(np.median(log.seconds))
@@ -85,13 +106,9 @@ def _check(world: Environment, log: _Log, slow: float) -> str:
     rewards = [step[1] for step in episode[1:]]
     done = episode[-1][2]
     log.require(
-        done,
-        f"The episode never ends: `done` is still False after all "
-        f"{len(rewards)} decisions of spec.episode_length.",
-    )
-    log.require(
         not done or len(rewards) > 1 or world.spec.episode_length == 1,
-        "The episode is over after its first decision; is `done` inverted?",
+        "The episode is over after its first decision; is `done` inverted, or "
+        "the action repeat too large?",
     )
     _check_images(images, log)
     log.require(
@@ -101,11 +118,15 @@ def _check(world: Environment, log: _Log, slow: float) -> str:
         f"{IMAGE[0]}x{IMAGE[1]} pixels.",
     )
     _check_determinism(world, episode, log)
+    end = "It was cut off there."
+    if len(rewards) < world.spec.episode_length:
+        terminated = episode[-1][0].get("terminated", 1)
+        end = "It terminated." if terminated else "It ended, not for good."
     return (
         f"{len(rewards)} of at most {world.spec.episode_length} decisions "
         f"with {world.spec.action_dim} random actions: return "
         f"{sum(rewards):.4g}, rewards from {min(rewards):.3g} to "
-        f"{max(rewards):.3g}, {1000 * seconds:.1f} ms a decision."
+        f"{max(rewards):.3g}, {1000 * seconds:.1f} ms a decision. {end}"
     )
 
 

@@ -111,9 +111,16 @@ class Collector:
 
         Raises:
             OSError: See `Replay.add`.
+            WorkerError: An episode is none.
         """
         for episode, task in self._played:
-            self._replay.add(episode, task)
+            try:
+                self._replay.add(episode, task)
+            except ValueError as error:
+                raise WorkerError(
+                    f"The world of {task} plays what cannot be recorded: "
+                    f"{error}"
+                ) from error
         self._played.clear()
 
     def recorded(self, task: str) -> int:

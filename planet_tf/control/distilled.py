@@ -108,15 +108,18 @@ class Imitator:
         agent.memory = agent.memory._replace(action=action)
         return action.numpy()
 
-    def take(self, lengths: Sequence[int]) -> Labels:
+    def take(self, lengths: Sequence[int], action_dim: int) -> Labels:
         """The labels since the last call, of one episode in each world.
 
         Args:
             lengths: In decisions. A world that is done is still shown until
                 all are.
+            action_dim: Of these worlds. The planner of an agent with wider
+                actions draws the others by chance; as labels, they are 0.
         """
         features, actions = map(np.stack, zip(*self._labels, strict=True))
         self._labels = []
+        actions[..., action_dim:] = 0
         decision = np.arange(len(features))[:, None]
         played = decision < np.array(lengths)  # [T, B]
         return features[played], actions[played]

@@ -292,6 +292,7 @@ def make_environment(
         camera: Replaces the task's; dm_control only.
     """
     # Here, because these modules import this one.
+    from planet_tf.control.check_env import spec_problem
     from planet_tf.control.gym_adapter import GymEnvironment
     from planet_tf.control.wrappers import ActionRepeat
 
@@ -302,6 +303,8 @@ def make_environment(
     if task.domain == "module":
         module, _, constructor = task.name.partition(":")
         world = getattr(importlib.import_module(module), constructor)()
+        if problem := spec_problem(world):
+            raise ValueError(problem)
         return world if repeat == 1 else ActionRepeat(world, repeat)
     return DeepMindControl(task, render_quality, size, repeat, camera)
 

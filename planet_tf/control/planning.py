@@ -16,7 +16,8 @@ class Search(NamedTuple):
     elite_return: tf.Tensor  # Mean objective of the elites.
     elite_return_std: tf.Tensor  # Its standard deviation among them.
     # Standard deviation of the elites' actions: mean over horizon and action
-    # dimensions, and of the first action alone.
+    # dimensions, and of the first action alone. Dimensions that only other
+    # tasks of an agent use count as well, which nothing narrows.
     elite_spread: tf.Tensor
     first_spread: tf.Tensor
 

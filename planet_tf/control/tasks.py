@@ -136,6 +136,12 @@ def get_task(name: str) -> Task:
     )
 
 
+def canonical(name: str) -> str:
+    """One name for a task, such as cup_catch for ball_in_cup-catch."""
+    names = {f"{task.domain}_{task.name}": key for key, task in TASKS.items()}
+    return names.get(name.replace("-", "_"), name)
+
+
 def label(name: str) -> str:
     """The task's name as it appears in metrics and names of files.
 

@@ -50,8 +50,8 @@ class Replay:
     """All episodes of one directory, in memory, oldest first.
 
     A file that cannot be used (damaged, not an episode, with rows of other
-    shapes) is left alone: it is named in one logged line and counted in
-    `skipped`.
+    shapes, of another task) is left alone: it is named in one logged line, or
+    its task is, and counted in `skipped`.
 
     Deviates from planet: the task is part of a file's name, because the
     original cannot tell the tasks of a shared directory apart when it counts
@@ -101,6 +101,7 @@ class Replay:
         self.skipped = 0
         if end is not None:
             _drop(self._directory, end)
+        others = collections.Counter()
         for path in sorted(self._directory.glob("*.npz"), key=_index):
             self.next_index = max(self.next_index, _index(path) + 1)
             if -1 < _index(path) < first:
@@ -108,14 +109,23 @@ class Replay:
             try:
                 task, episode = _read(path, on_disk)
                 if tasks is not None and task not in tasks:
-                    known = ", ".join(tasks)
-                    raise ValueError(f"it is of {task}, not of {known}")
+                    others[task] += 1
+                    continue
                 self._check(episode)
             except UNREADABLE as error:
                 self.skipped += 1
                 logging.warning("Skipped %s: %s", path, error)
             else:
                 self._hold(_index(path), episode, task)
+        for task, count in others.items():
+            self.skipped += count
+            logging.warning(
+                "Skipped %d episode(s) of %s in %s: not of %s",
+                count,
+                task,
+                self._directory,
+                ", ".join(tasks),
+            )
         if not read_only:
             remove_others(
                 self._directory,
@@ -183,6 +193,8 @@ class Replay:
     def mean_image(self, bits: int) -> np.ndarray:
         """The mean of all images as `preprocess` makes them: [H, W, C].
 
+        Every task counts alike, as in `sample`.
+
         Args:
             bits: Colour depth, 1 to 8.
 
@@ -190,13 +202,17 @@ class Replay:
             ValueError: There are no episodes.
         """
         self._require(self._all, 1, ("image",))
-        total = count = 0
-        for held in self._all:
-            images = held.episode["image"][:] >> (8 - bits)
-            total += images.sum(0, dtype=np.int64)
-            count += len(images)
+        means = []
+        for task in sorted(self._count):
+            total = count = 0
+            for held in self._of(task):
+                images = held.episode["image"][:] >> (8 - bits)
+                total += images.sum(0, dtype=np.int64)
+                count += len(images)
+            means.append(total / count)
         # Dequantising noise adds half a bin on average.
-        return ((total / count + 0.5) / 2**bits - 0.5).astype(np.float32)
+        mean = (np.mean(means, 0) + 0.5) / 2**bits - 0.5
+        return mean.astype(np.float32)
 
     def sample(
         self,
@@ -301,16 +317,19 @@ class Replay:
     def _require(
         self, episodes: list[_Held], length: int, keys: Sequence[str]
     ) -> None:
-        """Raises unless chunks of this kind can be drawn."""
-        longest = _longest(episodes)
-        if longest < length:
-            # Deviates from planet: the original waits forever here.
-            raise ValueError(
-                f"{self._directory} holds {len(episodes)} episodes of at most "
-                f"{longest} rows ({self.skipped} unusable files), but chunks "
-                f"need {length}: collect seed episodes first, or train on "
-                "shorter chunks (the second number of batch_shape)"
-            )
+        """Raises unless chunks of this kind can be drawn of each task."""
+        for task in sorted({held.task for held in episodes}) or [""]:
+            mine = [held for held in episodes if held.task == task]
+            longest = _longest(mine)
+            if longest < length:
+                # Deviates from planet: the original waits forever here.
+                raise ValueError(
+                    f"{self._directory} holds {len(mine)} episodes"
+                    f"{' of ' if task else ''}{task} of at most {longest} rows "
+                    f"({self.skipped} unusable files), but chunks need "
+                    f"{length}: collect seed episodes first, or train on "
+                    "shorter chunks (the second number of batch_shape)"
+                )
         for key in keys:
             lacking = sum(key not in held.episode for held in episodes)
             if lacking:
@@ -364,16 +383,16 @@ def _places(held: _Held, length: int) -> int:
     return max(0, _rows(held) - length + 1)
 
 
-def size_when_full(episodes: int, length: int) -> int:
+def size_when_full(episodes: int, length: float) -> int:
     """Bytes that the images of so many episodes take, in memory or on disk.
 
     Nothing is ever dropped, as in the original.
 
     Args:
         episodes: At the end of the run.
-        length: Decisions in each.
+        length: Decisions in each, on average.
     """
-    return episodes * (length + 1) * 64 * 64 * 3
+    return round(episodes * (length + 1) * 64 * 64 * 3)
 
 
 def _drop(directory: pathlib.Path, end: int) -> None:
@@ -446,7 +465,7 @@ def _choose(
     # are the same.
     places = np.array([_places(held, length) for held in episodes])
     task = np.array([held.task for held in episodes])
-    names = np.unique(task[places > 0])
+    names = np.unique(task)
     chosen = names[rng.integers(len(names), size=batch)]
     which, offset = np.empty([2, batch], int)
     for name in names:

@@ -215,7 +215,9 @@ def _finish(
     ours = [name for name in groups if name in shown]
     labels = [*ours, *(label for label in shown if label not in ours)]
     # Names of agents with many changes are long.
-    columns = min(len(panels), 3 if max(map(len, labels)) < 60 else 1)
+    columns = min(
+        len(panels), 3 if max(map(len, labels), default=0) < 60 else 1
+    )
     width, height = fig.get_size_inches()
     letters = int(width * _LETTERS)
     texts = [textwrap.fill(x, letters // columns - 8) for x in labels]

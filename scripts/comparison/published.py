@@ -5,7 +5,7 @@ import math
 import pathlib
 from collections.abc import Iterable
 
-from planet_tf.control import tasks
+from planet_tf.control.tasks import canonical
 from scripts.comparison import cells
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "results"
@@ -52,14 +52,6 @@ class Reference:
         return near[1] if abs(near[0] - budget) <= 0.1 * budget else math.nan
 
 
-def canonical_task(name: str) -> str:
-    """One name for a task, such as cup_catch for ball_in_cup-catch."""
-    names = {
-        f"{task.domain}_{task.name}": key for key, task in tasks.TASKS.items()
-    }
-    return names.get(name.replace("-", "_"), name)
-
-
 def read(folder: pathlib.Path = FOLDER) -> list[Reference]:
     """Reads published.csv and the curve of planet_curves_digitised.csv.
 
@@ -95,7 +87,7 @@ def _rows(
     """Method, task, steps and return; `method` and `value` name columns."""
     numbers = ("env_steps", value)
     return [
-        (row[method], canonical_task(row["task"]), *map(row.get, numbers))
+        (row[method], canonical(row["task"]), *map(row.get, numbers))
         for row in cells.read(path, (method, "task", *numbers), numbers)
     ]
 

@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from planet_tf import config as configs
+from planet_tf.control.tasks import canonical, label
 from scripts.comparison import cells, published
 
 LAST_TESTS = 5
@@ -30,6 +31,7 @@ _NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage", "version"}
 
 # Names in the metrics.
 _RETURN, _TRAINING, _TIME = "test/return_", "train/return_", "time/total"
+_STEPS = "env_steps_"
 _LOSSES = ("test/image", "test/reward", "test/kl")
 
 RECENT = 10
@@ -58,7 +60,7 @@ class Result:
 
     @property
     def env_steps(self) -> np.ndarray:
-        """Of all tasks of the run, at each test: [P], ascending."""
+        """Of this task, at each test: [P], ascending; see `_steps`."""
         return np.array([row["env_steps"] for row in self.curve], float)
 
     @property
@@ -74,11 +76,16 @@ class Result:
     @property
     def label(self) -> str:
         """The agent, and its tasks if it learns several."""
+        return self.agent + self.of_tasks
+
+    @property
+    def of_tasks(self) -> str:
+        """What tells agents of several tasks from those of one."""
         if len(self.tasks) == 1:
-            return self.agent
+            return ""
         if set(self.tasks) == {*published.TASKS}:
-            return f"{self.agent}, all tasks"
-        return f"{self.agent}, {' + '.join(self.tasks)}"
+            return ", all tasks"
+        return f", {' + '.join(sorted(self.tasks))}"
 
 
 def read(folder: pathlib.Path) -> tuple[list[Result], list[str]]:
@@ -216,7 +223,11 @@ def _point(line: str) -> dict:
         for name in point
         if name.startswith((_RETURN, _TRAINING)) or name in _LOSSES
     ]
-    counted = [name for name in ("episodes", _TIME) if name in point]
+    counted = [
+        name
+        for name in point
+        if name in ("episodes", _TIME) or name.startswith(_STEPS)
+    ]
     for name in ("updates", "env_steps", *counted, *measured):
         value = point.get(name)
         if value is None and name in measured:
@@ -253,7 +264,7 @@ def _read_starts(path: pathlib.Path) -> dict[str, str]:
 def _read_evaluations(
     folder: pathlib.Path, values: dict
 ) -> tuple[list[dict], list[str]]:
-    """What `planet_tf.evaluate` wrote, oldest checkpoint first.
+    """What `planet_tf.evaluate` wrote.
 
     Those with another planner than the run's, or a policy instead, are left
     out.
@@ -274,7 +285,7 @@ def _read_evaluations(
         # With another planner than its own, the run is another agent.
         if not (found.get("planner_overrides") or found.get("policy")):
             evaluations.append(found)
-    return sorted(evaluations, key=lambda e: e["checkpoint"]), problems
+    return evaluations, problems
 
 
 def _result(
@@ -285,7 +296,8 @@ def _result(
     starts: dict[str, str],
     task: str,
 ) -> Result:
-    curve = _curve(points, task)
+    name = label(task)  # As metrics and evaluations have it.
+    curve = _curve(points, name)
     tests = [row["test_return"] for row in curve[-LAST_TESTS:]]
     last = points[-1] if points else {}
     final, source, steps = math.nan, "no test yet", 0
@@ -294,21 +306,29 @@ def _result(
         final = sum(tests) / episodes
         source = f"tests up to update {curve[-1]['updates']:,.0f}"
         steps = curve[-1]["env_steps"]
-    for evaluation in evaluations:
-        if task not in evaluation["tasks"]:
-            continue
-        found, at = evaluation["tasks"][task], evaluation["checkpoint"]
-        if tests and at < curve[-1]["updates"]:
-            continue  # Of an agent that has learned more since.
+    of_task = [it for it in evaluations if name in it["tasks"]]
+    # The newest; of one checkpoint, that of most episodes, then of `--seed=0`.
+    newest = max(
+        of_task,
+        key=lambda it: (
+            it["checkpoint"],
+            len(it["tasks"][name]["episodes"]),
+            -it.get("seed", 0),
+        ),
+        default=None,
+    )
+    # Not where the agent has learned more since.
+    if newest and not (tests and newest["checkpoint"] < curve[-1]["updates"]):
+        found, at = newest["tasks"][name], newest["checkpoint"]
         final, episodes = found["return"]["mean"], len(found["episodes"])
         source = f"evaluation at update {at:,}"
-        before = [p["env_steps"] for p in points if p["updates"] <= at]
+        before = [_steps(p, name) for p in points if p["updates"] <= at]
         steps = before[-1] if before else math.nan
     return Result(
         folder=str(folder),
         agent=agent_name(values),
-        task=published.canonical_task(task),
-        tasks=tuple(published.canonical_task(task) for task in values["tasks"]),
+        task=canonical(task),
+        tasks=tuple(canonical(task) for task in values["tasks"]),
         seed=values["seed"],
         curve=curve,
         updates=int(last.get("updates", 0)),
@@ -342,7 +362,7 @@ def _curve(points: list[dict], task: str) -> tuple[dict[str, float], ...]:
         row = {
             "updates": point["updates"],
             "episodes": point.get("episodes", math.nan),
-            "env_steps": point["env_steps"],
+            "env_steps": _steps(point, task),
             "hours": _hours(point),
             "test_return": point[f"{_RETURN}{task}"],
             "training_return": sum(recent) / len(recent)
@@ -352,6 +372,11 @@ def _curve(points: list[dict], task: str) -> tuple[dict[str, float], ...]:
         row |= {name: point.get(name, math.nan) for name in _LOSSES}
         curve.append(row)
     return tuple(curve)
+
+
+def _steps(point: dict, task: str) -> float:
+    """Environment steps of a task; of all, where older runs tell no more."""
+    return point.get(f"{_STEPS}{task}", point["env_steps"])
 
 
 def _hours(point: dict) -> float:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planet_tf.control.tasks import canonical
 from scripts.comparison import cells, published
 from scripts.comparison.published import Reference
 from scripts.comparison.table import UNKNOWN, Cell, Table
@@ -42,7 +43,7 @@ def read(path: pathlib.Path = FILE) -> list[Search]:
     needed = ("task", *_NUMBERS, "warm_start", "returns")
     return [
         Search(
-            published.canonical_task(row["task"]),
+            canonical(row["task"]),
             *map(row.get, (*_BUDGET, "elites")),
             _variant(row["warm_start"] == "True", row["noise_exponent"]),
             row["returns"],

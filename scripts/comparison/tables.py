@@ -23,21 +23,21 @@ def group(results: Sequence[Result]) -> Groups:
     Agents with many changed values have short names, if these tell them apart;
     the table of runs has the whole ones.
     """
-    labels = {result.label for result in results}
-    uses = collections.Counter(map(_short, labels))
+    shorts = {it.label: _short(it.agent) + it.of_tasks for it in results}
+    uses = collections.Counter(shorts.values())
     groups: Groups = {}
     for result in sorted(results, key=lambda r: (r.label, r.task, r.seed)):
-        short = _short(result.label)
+        short = shorts[result.label]
         name = short if uses[short] == 1 else result.label
         tasks = groups.setdefault(f"planet_tf {name}", {})
         tasks.setdefault(result.task, []).append(result)
     return groups
 
 
-def _short(label: str) -> str:
-    parts = re.split(r", (?=\w+=)", label)  # Not within a list.
+def _short(agent: str) -> str:
+    parts = re.split(r", (?=\w+=)", agent)  # Not within a list.
     if len(parts) <= 3:
-        return label
+        return agent
     return f"{', '.join(parts[:2])} and {len(parts) - 2} more"
 
 
@@ -105,9 +105,9 @@ def _runs(results: Sequence[Result]) -> Table:
             "training if the newest of them is of a later update. Environment "
             "steps: simulator steps in the training data (decisions times "
             "action repeat) when the newest of these episodes was played; of "
-            "all tasks together where an agent learns several. Machine and "
-            "commits: where and with which code the run was started and went "
-            "on, each once."
+            "this task alone, also where an agent learns several (of all of "
+            "its tasks, in runs of older versions). Machine and commits: where "
+            "and with which code the run was started and went on, each once."
         ),
         formats={"hours": ".2f", "return": ".1f", "seed": "d"},
     )
