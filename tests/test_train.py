@@ -176,7 +176,7 @@ def test_from_nothing_through_a_stop_to_the_end(tmp_path):
 def test_worlds_without_graphics(tmp_path):
     """Trains on the dummy and on Gymnasium, where no frame can be rendered.
 
-    The episodes of the second end long before a chunk is full.
+    The episodes of the second terminate long before a chunk is full.
     """
     pytest.importorskip("gymnasium")
     result = subprocess.run(
@@ -200,11 +200,13 @@ def test_worlds_without_graphics(tmp_path):
     assert last["env_steps"] == 50 * last["agent_steps"]
     files = list((tmp_path / "train_episodes").glob("*-gym_tests.fake_gym_*"))
     assert len(files) == last["episodes"] / 2
+    own = [last[f"env_steps_{name}"] for name in names]
+    assert sum(own) == last["env_steps"] and min(own) == 100 * len(files)
     for path in files:
         with np.load(path) as episode:
-            # 50 steps, then 20, then nothing more until the chunk is full.
-            rewards = [0, sum(range(51)), sum(range(51, 71)), *[0] * 18]
+            rewards = [0, sum(range(51)), sum(range(51, 71))]
             np.testing.assert_array_equal(episode["reward"], rewards)
+            np.testing.assert_array_equal(episode["terminated"], [0, 0, 1])
 
 
 @pytest.mark.parametrize(
