@@ -26,7 +26,9 @@ CHARTS = {
         "Image error against that of a repeated frame": [
             r"open_loop/image(_repeat)?$"
         ],
-        "Image error by task": [r"open_loop/image_(?!at_|repeat)[\w.-]+$"],
+        "Image error by task": [
+            r"open_loop/image_(?!at_|(repeat|log_prob|mean|std)$)[\w.-]+$"
+        ],
         "Image error by predicted step": [r"open_loop/image_at_"],
         "Reward error by predicted step": [r"open_loop/reward_at_"],
         "KL(posterior || prediction) by predicted step": [r"open_loop/kl_at_"],
@@ -50,7 +52,8 @@ CHARTS = {
 _GUIDE = """\
 The horizontal axis is **environment steps** of training data: decisions times
 action repeat, over all tasks. Returns, errors of predictions and pictures of
-one task have its name at the end; everything else is of all tasks together.
+one task have its name at the end, and so has `progress/env_steps_<task>`;
+everything else is of all tasks together.
 
 ### Tabs
 

@@ -11,9 +11,8 @@ from planet_tf.run_folder import Run
 from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
 from planet_tf.training.checkpoint import restore_weights
-from planet_tf.training.evaluation import CONTEXT, Holdout, holdout
+from planet_tf.training.evaluation import Holdout, holdout
 
-LENGTH = 50  # Frames of a sequence: 5 seen, 45 predicted.
 _BATCH = 20  # Sequences at a time.
 
 
@@ -40,13 +39,7 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
         rows=row_shapes(run.action_dim, run.observations, keys),
     )
     tasks = [label(task) for task in run.config.tasks]
-    lengths = [LENGTH, *map(replay.longest, tasks)]
-    if min(lengths) <= CONTEXT:
-        raise ValueError(
-            f"{run.logdir / 'test_episodes'} lacks held-out episodes of more "
-            f"than {CONTEXT} rows for some of the tasks: "
-            f"{', '.join(tasks)}."
-        )
+    length = replay.sequence_length(tasks)
     count = math.ceil(sequences / _BATCH)
     return {
         task: holdout(
@@ -55,7 +48,7 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
                 0,
                 count,
                 math.ceil(sequences / count),
-                min(lengths),
+                length,
                 seed,
                 keys,
                 task,

@@ -177,22 +177,6 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         print("Changed:", *differences, sep="\n  ")
 
 
-def check_actions(logdir: pathlib.Path, action_dim: int) -> None:
-    """Raises ConfigError if a run has learned actions of another size."""
-    if not checkpoints(logdir / "checkpoints"):
-        return
-    try:
-        recorded, _ = _sizes(logdir)
-    except ValueError:
-        return  # No episode tells.
-    if recorded != action_dim:
-        raise configs.ConfigError(
-            f"{logdir}: its actions have {recorded} numbers, those of these "
-            f"tasks up to {action_dim}. Tasks can only be added or left out "
-            "where the widest actions stay as wide; use another --logdir."
-        )
-
-
 @contextlib.contextmanager
 def locked(logdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second process out of the folder.

@@ -27,7 +27,6 @@ class Tester:
         players: Who play in tests.
         replay: Where these episodes go, and held-out sequences come from.
         tasks: By name in the replay.
-        length: Rows of a held-out sequence.
         log: For pictures.
         timers: "evaluate" is the time of the held-out sequences.
     """
@@ -38,7 +37,6 @@ class Tester:
     players: Players
     replay: Replay
     tasks: Sequence[str]
-    length: int
     log: Logger
     timers: Timers
 
@@ -50,6 +48,7 @@ class Tester:
         # batches `test_steps` asks for.
         played = self.players.play(updates)
         self.players.record()
+        length = self.replay.sequence_length(self.tasks)
         with self.timers("evaluate"), memory_for("a test", "batch_shape"):
             found = {
                 task: holdout(
@@ -58,7 +57,7 @@ class Tester:
                         updates,
                         self.schedule.test_batches,
                         config.batch_shape[0],
-                        self.length,
+                        length,
                         config.seed,
                         (*KEYS, *self.model.diagnostics),
                         task,

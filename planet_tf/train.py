@@ -42,7 +42,6 @@ from planet_tf.tools.progress import Progress, Timers
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import KEYS, Replay, row_shapes
 from planet_tf.tools.seeding import fold
-from planet_tf.worlds import TEST_LENGTH
 
 IN_USE = os.EX_TEMPFAIL  # Exit status, 75: another process is training there.
 
@@ -84,7 +83,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
         build.check_worlds(config, dict(zip(workers, specs, strict=True)))
-        run_folder.check_actions(logdir, action_dim)
 
         # The model, what trains it, and the agents that plan in it.
         sizes = (config, action_dim, specs[0].observations)
@@ -158,7 +156,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             players["test"],
             test_replay,
             list(workers),
-            min(TEST_LENGTH, *(spec.episode_length + 1 for spec in specs)),
             log,
             timers,
         )

@@ -12,8 +12,6 @@ from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.validation import check_length
 
-TEST_LENGTH = 50  # Frames of a held-out sequence: 5 seen, 45 predicted.
-
 
 def start(
     config: Config, stack: contextlib.ExitStack

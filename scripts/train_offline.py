@@ -23,7 +23,7 @@ config is not read, and nothing is written. A line says
                       the one predicted: what plans are ranked by, but across
                       states
 
-The scores are of 64 held-out sequences of 50 rows, or of the longest episode's.
+The scores are of 64 held-out sequences of 50 rows, or as many as each task has.
 """
 
 import sys
@@ -42,7 +42,6 @@ from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import CONTEXT
-from planet_tf.worlds import TEST_LENGTH
 
 if TYPE_CHECKING:
     from planet_tf.training.evaluation import Holdout
@@ -99,7 +98,7 @@ def compare(
         raise ValueError(
             f"--skip={skip} leaves no episode of {folder / 'test_episodes'}"
         )
-    length = max(min(TEST_LENGTH, heldout.longest(None)), 1)
+    length = heldout.sequence_length(heldout.tasks)
     sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]
     batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
     first = next(batches)

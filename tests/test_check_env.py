@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from planet_tf.control.check_env import check_env
+from planet_tf.control.check_env import check_env, glance
 from planet_tf.control.environments import Spec
 from scripts import check_env as script
 
@@ -150,6 +150,8 @@ FAULTS = [
     (with_spec(observations={"image": (64, 64)}), r"is \(64, 64\), not \(64"),
     (with_spec(observations={"image": (64, 64, 3), "action": (2,)}),
      "is called 'action'"),
+    (with_spec(observations={"image": (64, 64, 3), "terminated": (2,)}),
+     r"\['terminated'\] is not \(\)"),
     (FailsAtReset, r"reset\(0\) raises KeyError: 'no such map'"),
     (FailsInTheCorner, r"step\(\[.*1.0.*\]\) raises ValueError: joint limit"),
     (replaced("image", np.float32), "image is float32, not uint8"),
@@ -220,6 +222,24 @@ def test_all_problems_are_named():
 
 
 @pytest.mark.parametrize(
+    "world, problem",
+    [
+        (Fine, ""),
+        # Is recorded as float32.
+        (replaced("speed", float), ""),
+        (stepped(lambda obs, reward, done: (obs, reward, int(done))), ""),
+        (replaced("image", np.float32), "image is float32, not uint8"),
+        (stepped(lambda *result: (*result, {})), "4 values"),
+        (FailsAtReset, "no such map"),
+    ],
+)
+def test_glance(world, problem):
+    """What training would fail with, and nothing else."""
+    found = glance(world())
+    assert problem in found and bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize(
     ("task", "status", "line"),
     [
         ("dummy", 0, "dummy: all is well. 250 of at most 250"),
@@ -227,7 +247,11 @@ def test_all_problems_are_named():
         ("tests.test_check_env:NeverDone", 0, "It was cut off there"),
         ("tests.test_check_env:EndsEarly", 0, "all is well. 4 of at most 12"),
         ("tests.test_check_env:EndsEarly", 0, "ms a decision. It terminated"),
-        ("tests.test_check_env:Truncated", 0, "It ended, not for good"),
+        (
+            "tests.test_check_env:Truncated",
+            0,
+            "ms a decision. It was cut off there",
+        ),
         ("tests.test_check_env:NoSpec", 2, "`spec` has to be a planet_tf"),
         ("tests.test_check_env:Gym", 2, "This is a Gymnasium environment"),
         ("tests.test_check_env:Unseeded", 1, "1 problem(s)"),

@@ -35,6 +35,16 @@ def test_tabs_have_contents(tmp_path):
     assert set(events.PluginTagToContent("text")) == {"about", "config"}
 
 
+def test_errors_of_each_task_are_in_a_chart():
+    """And nothing of another scale."""
+    charts = dashboard.CHARTS["Predictions from actions alone"]
+    (by_task,) = charts["Image error by task"]
+    assert re.match(by_task, "open_loop/image_cup_catch")
+    assert re.match(by_task, "open_loop/image_mean_task")
+    for name in ("", "_repeat", "_log_prob", "_mean", "_std", "_at_5"):
+        assert not re.match(by_task, f"open_loop/image{name}")
+
+
 def test_returns_of_all_collectors_are_in_the_charts():
     """Whatever they are called; each curve in one chart."""
     charts = dashboard.CHARTS["Does it learn?"]

@@ -112,7 +112,7 @@ def test_open_loop_errors(folder, tmp_path, capsys):
 def test_run_without_long_episodes(tmp_path):
     """As when it was stopped while it recorded the first ones."""
     runs.make(tmp_path, updates=[1])
-    with pytest.raises(ValueError, match="lacks held-out episodes"):
+    with pytest.raises(ValueError, match="lacks episodes of cup_catch"):
         create_video.write(run_folder.find(tmp_path), tmp_path)
 
 

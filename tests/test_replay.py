@@ -61,7 +61,12 @@ def test_batches_of_one_task(tmp_path):
         batches = replay.batches(0, 10, 8, 3, 0, task=task)
         found = {number for batch in batches for number, _ in picks(batch)}
         assert found == numbers
-    assert [replay.longest(task) for task in "abc"] == [5, 6, 0]
+    replay.add(make_episode(7), "c")
+    lengths = [replay.sequence_length(task) for task in ("b", "c", "bc")]
+    assert lengths == [6, 7, 6]
+    assert Replay(tmp_path / "new").sequence_length([]) == 50
+    with pytest.raises(ValueError, match="lacks episodes of a of more than 5"):
+        replay.sequence_length("abc")
 
 
 def test_every_place_is_equally_likely(tmp_path):
@@ -74,6 +79,19 @@ def test_every_place_is_equally_likely(tmp_path):
     assert set(counts) == expected
     # 2000 of each, standard deviation 41.
     assert all(abs(count - 2000) < 200 for count in counts.values()), counts
+
+
+def test_one_task_is_drawn_as_ever():
+    """Runs go on with the same chunks, whatever is done for several tasks."""
+    rows = [5, 30, 126, 20, 501]
+    held = [replay_module._Held(make_episode(n), "a", 0) for n in rows]
+    places = np.maximum(0, np.array(rows) - 24)
+    ends = np.cumsum(places)
+    picks = np.random.default_rng(7).integers(ends[-1], size=50)
+    which = np.searchsorted(ends, picks, side="right")
+    offset = picks - (ends - places)[which]
+    found = replay_module._choose(held, np.random.default_rng(7), 50, 25)
+    np.testing.assert_array_equal(found, [which, offset])
 
 
 def test_every_task_is_equally_likely(tmp_path):
@@ -98,7 +116,7 @@ def test_chunks_reach_beyond_a_terminated_episode(tmp_path, on_disk):
     for number, rows in enumerate([6, 2]):
         ended = np.eye(rows, dtype=np.float32)[-1]
         replay.add({**make_episode(rows, number), "terminated": ended}, "a")
-    assert replay.longest("a") == np.inf
+    assert replay.sequence_length(["a"]) == 50
     keys = (*KEYS, "terminated")
     batch = replay.sample(np.random.default_rng(0), 200, 4, keys)
     assert set(picks(batch)) == {(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)}
@@ -107,7 +125,10 @@ def test_chunks_reach_beyond_a_terminated_episode(tmp_path, on_disk):
         last = [5, 1][number]
         seen = np.minimum(rows, last)
         np.testing.assert_array_equal(batch["image"][b, :, 0, 0, 0], seen)
-        np.testing.assert_array_equal(batch["action"][b, :, 1], seen)
+        acted = batch["action"][b, :, 1]
+        np.testing.assert_array_equal(acted[rows <= last], seen[rows <= last])
+        free = acted[rows > last]
+        assert np.all(np.abs(free) < 1) and np.all(free != 0)
         np.testing.assert_array_equal(batch["terminated"][b], rows >= last)
         np.testing.assert_array_equal(
             batch["reward"][b], (rows + 1000 * number) * (rows <= last)
@@ -376,15 +397,6 @@ def test_every_task_needs_a_chunk(tmp_path):
     replay.sample(np.random.default_rng(0), 2, 4)
     with pytest.raises(ValueError, match="1 episodes of short of at most 4"):
         replay.sample(np.random.default_rng(0), 2, 5)
-
-
-def test_episodes_of_other_tasks(tmp_path, caplog):
-    """Named once, however many there are."""
-    filled(tmp_path, 4, 5, 6)
-    replay = Replay(tmp_path, tasks=["walker_walk"])
-    assert (replay.episodes, replay.skipped) == (0, 3)
-    (record,) = caplog.records
-    assert "Skipped 3 episode(s) of cup_catch" in record.getMessage()
 
 
 def test_batch_depends_on_seed_and_update_alone(tmp_path):

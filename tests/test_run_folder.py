@@ -42,18 +42,6 @@ def test_best_by_name_and_by_number(folder):
     assert run_folder.find(folder).updates == 10
 
 
-def test_actions_of_another_size(folder):
-    """A model cannot go on with them, whatever its checkpoint."""
-    run_folder.check_actions(folder, 3)  # No episode tells.
-    runs.episode(folder)
-    run_folder.check_actions(folder, 2)
-    with pytest.raises(config.ConfigError, match="have 2 numbers, .* up to 3"):
-        run_folder.check_actions(folder, 3)
-    for path in (folder / "checkpoints").iterdir():
-        path.unlink()
-    run_folder.check_actions(folder, 3)
-
-
 def test_damaged_episodes_are_passed_over(folder):
     path = runs.episode(folder)
     good = path.read_bytes()

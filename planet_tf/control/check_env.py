@@ -24,10 +24,14 @@ class _Log(list):
     def __init__(self):
         super().__init__()
         self.seconds = []  # of every step
+        self.tolerated = set()  # Problems with which training works.
 
-    def require(self, condition: bool, problem: str) -> None:
+    def require(
+        self, condition: bool, problem: str, tolerated: bool = False
+    ) -> None:
         if not condition and problem not in self:
             self.append(problem)
+            self.tolerated |= {problem} if tolerated else set()
 
 
 def check_env(
@@ -55,17 +59,20 @@ def check_env(
 
 
 def glance(environment: Environment) -> str:
-    """The worst of what a first decision shows, in a line; empty if nothing.
+    """The first problem of a decision that training fails with, in a line.
 
     Args:
         environment: See `check_env`.
+
+    Returns:
+        Empty if there is none.
     """
     log = _Log()
     try:
         _play(environment, 0, 0, 1, log)
     except _FatalError as error:
         return str(error)
-    return log[0] if log else ""
+    return next((x for x in log if x not in log.tolerated), "")
 
 
 def spec_problem(world: Environment | Any) -> str:
@@ -88,6 +95,8 @@ def spec_problem(world: Environment | Any) -> str:
     shape = spec.observations.get("image")
     if shape != IMAGE:
         return f"spec.observations['image'] is {shape}, not {IMAGE}."
+    if spec.observations.get("terminated", ()) != ():
+        return "spec.observations['terminated'] is not ()."
     for name in ("action", "reward"):
         if name in spec.observations:
             return (
@@ -118,10 +127,9 @@ def _check(world: Environment, log: _Log, slow: float) -> str:
         f"{IMAGE[0]}x{IMAGE[1]} pixels.",
     )
     _check_determinism(world, episode, log)
-    end = "It was cut off there."
-    if len(rewards) < world.spec.episode_length:
-        terminated = episode[-1][0].get("terminated", 1)
-        end = "It terminated." if terminated else "It ended, not for good."
+    early = len(rewards) < world.spec.episode_length
+    terminated = episode[-1][0].get("terminated", early)
+    end = "It terminated." if terminated else "It was cut off there."
     return (
         f"{len(rewards)} of at most {world.spec.episode_length} decisions "
         f"with {world.spec.action_dim} random actions: return "
@@ -171,6 +179,7 @@ def _play(
         log.require(
             isinstance(done, bool | np.bool_),
             f"`done` is of type {type(done).__name__}, not bool.",
+            tolerated=True,
         )
     return rows
 
@@ -215,6 +224,7 @@ def _checked(
         log.require(
             array.dtype == dtype,
             f"{name} is {array.dtype}, not {np.dtype(dtype)}.",
+            tolerated=name != "image",
         )
         shape = IMAGE if name == "image" else expected.get(name, array.shape)
         log.require(

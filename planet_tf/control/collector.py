@@ -111,7 +111,7 @@ class Collector:
 
         Raises:
             OSError: See `Replay.add`.
-            WorkerError: An episode is none.
+            WorkerError: An episode cannot be recorded.
         """
         for episode, task in self._played:
             try:

@@ -24,6 +24,7 @@ from planet_tf.tools.files import (
 )
 from planet_tf.tools.frames import Frames, remove_others
 from planet_tf.tools.interrupts import undisturbed
+from planet_tf.training.schedule import CONTEXT, TEST_LENGTH
 
 Episode = dict[str, np.ndarray | Frames]
 Batch = dict[str, np.ndarray]
@@ -141,12 +142,25 @@ class Replay:
         """Number of episodes of one task."""
         return self._count[task]
 
-    def longest(self, task: str | None) -> float:
-        """Rows of the longest chunk of a task, or of all; 0 without any.
+    @property
+    def tasks(self) -> list[str]:
+        """Those that there are episodes of."""
+        return sorted(self._count)
 
-        Infinite where an episode has terminated: see `sample`.
+    def sequence_length(self, tasks: Sequence[str]) -> int:
+        """Rows of held-out sequences: 50, or as many as each task has.
+
+        Raises:
+            ValueError: Of a task, nothing would be left to predict.
         """
-        return _longest(self._of(task))
+        lengths = {task: _longest(self._of(task)) for task in tasks}
+        for task, length in lengths.items():
+            if length <= CONTEXT:
+                raise ValueError(
+                    f"{self._directory} lacks episodes of {task} of more than "
+                    f"{CONTEXT} rows, from which a prediction starts"
+                )
+        return int(min([TEST_LENGTH, *lengths.values()]))
 
     def agent_steps(self, task: str) -> int:
         """Decisions in these; times action repeat, simulator steps."""
@@ -203,7 +217,7 @@ class Replay:
         """
         self._require(self._all, 1, ("image",))
         means = []
-        for task in sorted(self._count):
+        for task in self.tasks:
             total = count = 0
             for held in self._of(task):
                 images = held.episode["image"][:] >> (8 - bits)
@@ -226,10 +240,11 @@ class Replay:
         Every task is equally likely, and within a task every place at which a
         chunk fits within one episode, the last (rows L-T to L-1 of L) included.
 
-        Deviates from planet: where an episode has terminated, a chunk may
-        begin as much as half of it later, and may be longer than the episode.
-        Its other rows are the last one again, with reward 0, so that the model
-        and a value learn that nothing can be gained after an end. The original
+        Deviates from planet: where an episode has terminated, as much as half
+        of a chunk may lie beyond its end, and more where it is shorter. These
+        rows are the last one again, with reward 0 and random actions, so that
+        the model and a value learn that nothing can be gained any more. The
+        original
         fills short episodes alone, by moving a simulator that says it has
         ended, which Gymnasium calls undefined; effect on return: unmeasured,
         none on dm_control's tasks, which are cut off.
@@ -244,7 +259,7 @@ class Replay:
             `keys` as [B, T, ...]: image uint8, everything else float32.
 
         Raises:
-            ValueError: No episode is that long, or one lacks a key.
+            ValueError: No episode of a task is that long, or one lacks a key.
         """
         self._require(self._all, length, keys)
         return _sample(self._all, rng, batch, length, keys)
@@ -328,7 +343,8 @@ class Replay:
                     f"{' of ' if task else ''}{task} of at most {longest} rows "
                     f"({self.skipped} unusable files), but chunks need "
                     f"{length}: collect seed episodes first, or train on "
-                    "shorter chunks (the second number of batch_shape)"
+                    "shorter chunks (the second number of batch_shape), if "
+                    "its worlds are cut off so early"
                 )
         for key in keys:
             lacking = sum(key not in held.episode for held in episodes)
@@ -466,6 +482,7 @@ def _choose(
     places = np.array([_places(held, length) for held in episodes])
     task = np.array([held.task for held in episodes])
     names = np.unique(task)
+    # For one task, no random number is used up.
     chosen = names[rng.integers(len(names), size=batch)]
     which, offset = np.empty([2, batch], int)
     for name in names:
@@ -495,7 +512,10 @@ def _sample(
         for row, i, start in zip(result[key], which, offsets, strict=True):
             seen = episodes[i].episode[key][start : start + length]
             row[: len(seen)] = seen
-            row[len(seen) :] = 0 if key == "reward" else seen[-1]
+            rest = row[len(seen) :]
+            rest[...] = 0 if key == "reward" else seen[-1]
+            if key == "action":
+                rest[...] = rng.uniform(-1, 1, rest.shape)
     return result
 
 

@@ -181,8 +181,9 @@ class Checkpoint:
                 hint += "best one, or move"
             raise ValueError(
                 f"None of the checkpoints in {directory} can be read: they are "
-                "damaged, or of a model of other sizes, another "
-                "--center_images or --encode_motion, or of another version. "
+                "damaged, or of a model of other sizes (tasks with wider or "
+                "narrower actions, say), another --center_images or "
+                "--encode_motion, or of another version. "
                 f"{hint} that folder away to train the model again from the "
                 "recorded episodes."
             )

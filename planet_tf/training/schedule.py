@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 CONTEXT = 5  # Frames seen before a prediction, as in the paper's videos.
+TEST_LENGTH = 50  # Frames of a held-out sequence, these among them.
 
 
 class Interval(NamedTuple):

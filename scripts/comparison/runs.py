@@ -278,7 +278,7 @@ def _read_evaluations(
             found = json.loads(path.read_text("utf-8"))
             for task in found["tasks"].values():
                 float(task["return"]["mean"]), len(task["episodes"])
-            int(found["checkpoint"])
+            int(found["checkpoint"]), int(found.get("seed", 0))
         except (OSError, ValueError, TypeError, AttributeError, KeyError):
             problems.append(f"{path}: skipped, it is not an evaluation")
             continue
