@@ -25,7 +25,9 @@ class Collect:
 
     name: str = param("main", "Distinguishes collectors.")
     batch_size: int = param(
-        1, "Worlds of each task, played side by side in one plan.", ">= 1"
+        1,
+        "Worlds of each task, played side by side in one plan.",
+        ">= 1, <= 256",
     )
     after: int | None = param(None, "First collection; collect_every.", ">= 0")
     every: int | None = param(

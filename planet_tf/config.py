@@ -236,7 +236,8 @@ class Config:
     value_loss_scale: float = param(
         0.0,
         "Weight of a value's negative log-likelihood; unless 0, plans for "
-        "reward discount it and count what comes after their horizon.",
+        "reward discount it and count what comes after their horizon. How much "
+        "hardly matters, as nothing else trains with it.",
         ">= 0",
     )
     discount: float = param(
@@ -282,7 +283,8 @@ class Config:
     precision: str = param(
         "float32",
         "What matrix products and convolutions are computed in; weights, "
-        "states and losses are always float32.",
+        "states and losses are always float32. On GPUs from Ampere on, "
+        "TensorFlow rounds the inputs of float32's to TensorFloat-32.",
         "float32 | bfloat16",
     )
     render_quality: str = param(
@@ -447,6 +449,13 @@ def load(path: str | os.PathLike) -> Config:
         ValueError: It holds something else; names the file.
     """
     values, version = _read(path)
+    if unknown := [name for name in values if name not in _FIELDS]:
+        raise ValueError(
+            f"{path}: this code has no parameter "
+            f"{', '.join(map(str, unknown))}. Version {version} of planet_tf "
+            "wrote the file, at a commit that machine.jsonl beside it names; "
+            "only that can go on with this run."
+        )
     try:
         values = parameters.converted(Config, values, str(path))
     except ValueError as error:

@@ -11,6 +11,7 @@ from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.workers import Worker
 from planet_tf.models.world_model import WorldModel
 from planet_tf.tools import flops
+from planet_tf.tools.devices import in_branches
 from planet_tf.tools.replay import size_when_full
 from planet_tf.training.schedule import Schedule
 
@@ -32,6 +33,7 @@ def introduction(
     model: WorldModel,
     workers: dict[str, list[Worker]],
     updates: int,
+    complete: bool,
     unusable: int,
 ) -> str:
     """What is about to run, on what, and what it will take.
@@ -42,6 +44,7 @@ def introduction(
         model: The run's.
         workers: Its worlds, by task.
         updates: Done so far.
+        complete: Nothing is left to do.
         unusable: Episode files that were skipped.
     """
     lines = []
@@ -78,7 +81,7 @@ def introduction(
         f"and {held_out:,} to test on; images {where} at its end: "
         f"{size_when_full(played + held_out, length) / 2**30:.2f} GiB"
     )
-    if not gpus:
+    if not gpus and config.model != "ssm":  # Whose arithmetic is not counted.
         action_dim = max(spec.action_dim for spec in specs)
         hours = _cpu_hours(config, schedule, action_dim, length)
         hours *= 1 - updates / schedule.total_updates
@@ -97,8 +100,11 @@ def introduction(
         )
     if updates:
         lines.append(f"Continuing after update {updates:,}")
-    if updates == schedule.total_updates:
-        lines.append("It is complete; a higher --max_steps goes on with it")
+    if complete:
+        lines.append(
+            "It is complete; a higher --max_steps with --allow_config_change "
+            "goes on with it"
+        )
     return "\n".join(lines)
 
 
@@ -172,7 +178,10 @@ def _cpu_hours(
     """A lower limit, from this machine's speed at a large matrix product."""
     size = 2048
     a = tf.cast(tf.random.normal([size, size]), config.precision)
-    product = tf.function(lambda x: tf.matmul(x, x))
+    # With all cores, as updates are computed.
+    product = tf.function(
+        lambda x: in_branches(lambda rows: tf.matmul(rows, x), x)
+    )
     product(a)
     start = time.perf_counter()
     product(a).numpy()

@@ -78,7 +78,8 @@ noise; GIFs of these episodes and of predictions |
 in `--train_collects`, `--test_collects`; of the first: `train/`, `test/` |
 | `closed_loop/` | predictions with all images seen: `post` after seeing the \
 image, `prior` one step before |
-| `open_loop/` | predictions from 5 images and actions alone |
+| `open_loop/` | predictions from 5 images and actions alone; where episodes \
+terminate, also of what follows |
 | `progress/` | how far the run is |
 | `time/` | seconds, share of the wall time, and rate in 1/s of each activity |
 | `strips/` | images over time from left to right: truth, prediction, change \
@@ -89,7 +90,7 @@ from frame to frame (grey: none), error (grey: none) |
 
 | name | meaning |
 | - | - |
-| `loss` | what is minimised |
+| `loss` | what the model minimises, without `value` and `ensemble` |
 | `image`, `reward` in `train/` and `test/` | log-density in nats; higher is \
 better. A perfect image has -11,292.4, a perfect reward -0.919 |
 | `image`, `reward` in `closed_loop/` and `open_loop/` | mean absolute error; \
@@ -101,7 +102,8 @@ standard deviation of what is predicted |
 | `kl` | KL(posterior, prediction) in nats; `divergence`: beyond the free \
 nats; `prior_divergence`: the same as `kl`, a term of its own in the loss |
 | `overshooting`, `overshooting_reward` | divergence of predictions several \
-steps ahead; the reward's log-density under them |
+steps ahead, 0 past the end of a chunk, so that tests have more of it; the \
+reward's log-density under them |
 | `value` | log-density of what the value function is to predict |
 | `ensemble`, `disagreement` | log-density of the next latent state under the \
 ensemble; variance of its predictions on recorded episodes |

@@ -190,7 +190,9 @@ def disk(config: Config, folder: pathlib.Path) -> Finding:
             "Choose another folder with --logdir.",
         )
     episodes = _episodes(config)
-    tests = episodes * config.collect_every // config.train_steps
+    clock = totals.schedule(config)
+    # So many have pictures, see `Schedule.pictures_due`.
+    tests = min(100, clock.total_updates // clock.epoch_updates)
     need = episodes * _decisions(config) * _ON_DISK + tests * _VIDEOS
     if config.replay_storage == "disk":
         need += size_when_full(episodes, _decisions(config))

@@ -130,7 +130,13 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
         progress.write(
             console.introduction(
-                config, schedule, model, workers, updates, unusable
+                config,
+                schedule,
+                model,
+                workers,
+                updates,
+                updates - len(losses) >= schedule.total_updates,
+                unusable,
             )
         )
 
@@ -166,6 +172,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
                 [played] = source.play_task(task, random, progress.played, 1)
                 source.record()
                 number = source.recorded(task)
+                progress.note()
                 progress.write(
                     console.seed_line(split, task, played, number, total)
                 )

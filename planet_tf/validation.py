@@ -136,6 +136,7 @@ def _validate_collectors(config: Config, split: str) -> None:
     """Each on its own, and their names together."""
     collectors = config.collectors(split).values()
     flag = f"--{split}_collects"
+    B = config.batch_shape[0]
     names = [it.name for it in getattr(config, f"{split}_collects")]
     _require(
         names or split == "train",
@@ -168,9 +169,10 @@ def _validate_collectors(config: Config, split: str) -> None:
             "which are rewards; --train_collects explores",
         )
         _require(
-            split == "test" or it.until <= 0 or it.until > it.after,
-            f"{flag}: {it.name}: until={it.until}: must be more than "
-            f"after={it.after}, or it never collects",
+            # At any step, however late.
+            split == "test" or it.interval.count(2**31 // B * B, B),
+            f"{flag}: {it.name}: until={it.until}: with after={it.after} and "
+            f"updates of {B} step units it never collects",
         )
 
 

@@ -3,17 +3,20 @@
 Plays noise-free episodes and stops every few decisions, to predict the returns
 of action sequences and to try the same in the simulator. A model may know what
 comes on average, and score well on recorded episodes, without knowing what an
-action changes: a search needs the latter. Prints, for sequences as the search
-first draws them ("wide") and around the plan with a standard deviation of 0.3
-("near"), means over these moments of
+action changes: a search needs the latter. Prints, for sequences as a search
+without warm start first draws them ("wide") and around the plan with a standard
+deviation of 0.3 ("near"), means over these moments of
 
     correlation  of predicted and true returns, within a moment
     one sample   the same with one latent sample for a sequence, as a search
                  has it, instead of the mean of eight
     spread       standard deviations among sequences: of true returns, of
                  predicted ones, and of one sequence's samples
-    return       true ones: of all sequences, of as many as the search has
-                 elites that the model likes best, of the best one
+    return       true ones: of all sequences, of those that the model likes
+                 best, the same share as the search's elites, of the best one
+
+Returns are sums of rewards over the planner's horizon, also where a value is
+part of what the search looks for.
 """
 
 import contextlib
@@ -54,13 +57,13 @@ class Ranking(NamedTuple):
     best_return: float
 
 
-def ranking(predicted: np.ndarray, true: np.ndarray, elites: int) -> Ranking:
+def ranking(predicted: np.ndarray, true: np.ndarray, best: int) -> Ranking:
     """Compares returns of N action sequences from one moment.
 
     Args:
         predicted: By each of M latent samples, [M, N].
         true: Of the simulator, [N].
-        elites: As many are chosen by the predictions' mean.
+        best: As many are chosen by the predictions' mean.
 
     Returns:
         Returns and spreads in the unit of rewards; correlations in [-1, 1],
@@ -77,7 +80,7 @@ def ranking(predicted: np.ndarray, true: np.ndarray, elites: int) -> Ranking:
         mean.std(),
         predicted.std(0).mean(),
         true.mean(),
-        true[np.argsort(mean)[-elites:]].mean(),
+        true[np.argsort(mean)[-best:]].mean(),
         true.max(),
     )
 
@@ -116,6 +119,7 @@ def compare(
             Worker(functools.partial(Simulator, task, repeat))
         )
         size, elites = world.spec.action_dim, config.planner_topk
+        best = max(1, round(elites / config.planner_amount * amount))
         if every > world.spec.episode_length:
             raise ValueError(
                 f"--every={every}: an episode of {task} has "
@@ -138,9 +142,7 @@ def compare(
                     for kind, sequences in actions.items():
                         tried = (state, sequences[..., :size])
                         true = simulator.call("rollout", tried)().sum(1)
-                        found[kind].append(
-                            ranking(predicted[kind], true, elites)
-                        )
+                        found[kind].append(ranking(predicted[kind], true, best))
                 promises = [
                     world.step(action[:size]),
                     simulator.step(action[:size]),
@@ -241,7 +243,7 @@ def main(argv: list[str]) -> None:
         cells = [f"{value:.2f}" for value in mean]
         print("  ".join(f"{cell:>16}" for cell in [kind, *cells]))
     print(
-        "Means over moments; wide: sequences as a search first draws them, "
+        "Means over moments; wide: sequences as a first search draws them, "
         "near: around its plan.\nnan: returns differ in no moment. --help says "
         "what the columns are."
     )

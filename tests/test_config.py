@@ -312,7 +312,11 @@ def test_bad_params_are_refused(argument, message):
             "--train_collects: x: batch_size=0: must be >= 1",
         ),
         ("--test_collects=[{topk:\t101,amount:\t100}]", "main: topk=101: must"),
-        ("--train_collects=[{until:\t50}]", "until=50: must be more than"),
+        ("--train_collects=[{batch_size:\t257}]", "must be >= 1, <= 256"),
+        ("--train_collects=[{topk:\t3,topk:\t4}]", "topk is given twice"),
+        # Updates are at 0, 50, 100, ...
+        ("--train_collects=[{after:\t5,until:\t50}]", "it never collects"),
+        ("--train_collects=[{until:\t50}]", "until=50: with after=5000 and"),
         (
             "--state_diagnostics --tasks=cup_catch,walker_walk",
             "--state_diagnostics: needs a single task",
@@ -378,7 +382,7 @@ def test_saved_config_comes_back(tmp_path):
         assert configs.load(path) == config
     assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
     path.write_text("{planer_horizon: 3}")
-    with pytest.raises(ValueError, match="config.yaml.*planner_horizon"):
+    with pytest.raises(ValueError, match="config.yaml.* no parameter planer"):
         configs.load(path)
     path.write_text("[")
     with pytest.raises(ValueError, match="config.yaml is not YAML"):

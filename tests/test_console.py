@@ -27,7 +27,7 @@ def test_what_a_run_will_be(monkeypatch, every, warns):
     }
     schedule = totals.schedule(config)
     text = console.introduction(
-        config, schedule, build.world_model(config, 2), workers, 0, 0
+        config, schedule, build.world_model(config, 2), workers, 0, False, 0
     )
     count = sum(totals.episodes(config))
     size = count * (11 + 30) / 2 * 64 * 64 * 3 / 2**30

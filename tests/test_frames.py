@@ -59,6 +59,29 @@ def test_batches_do_not_depend_on_where_frames_are(tmp_path, directory):
     assert len(after) == 3 and after == before
 
 
+def test_a_full_disk_is_no_damage(directory, monkeypatch):
+    """The run would go on without intact episodes, and never the same."""
+    for path in frames(directory):
+        path.unlink()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        Replay(directory, on_disk=True)
+    monkeypatch.undo()
+    assert Replay(directory, on_disk=True).episodes == 3
+
+
+def test_no_frames_of_other_tasks(directory):
+    """They would be written and deleted at each start."""
+    for path in frames(directory):
+        path.unlink()
+    Replay(directory, on_disk=True, tasks=["walker_walk"])
+    assert not (directory / "frames").exists()
+
+
 def test_images_are_not_held_in_memory(directory):
     for replay in (Replay(directory, on_disk=True), Replay(directory)):
         replay.add(episode(3), "cup_catch")

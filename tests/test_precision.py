@@ -243,7 +243,13 @@ def test_processors_without_it_are_warned_about(
     tiny = dataclasses.replace(TINY, precision=precision)
     world = types.SimpleNamespace(spec=Spec(2, 10, {"image": (64, 64, 3)}))
     text = console.introduction(
-        tiny, totals.schedule(tiny), make(precision), {"a": [world]}, 0, 0
+        tiny,
+        totals.schedule(tiny),
+        make(precision),
+        {"a": [world]},
+        0,
+        False,
+        0,
     )
     lines = [line for line in text.splitlines() if "AVX512-BF16" in line]
     assert len(lines) == warns

@@ -3,6 +3,7 @@
 import pathlib
 
 import numpy as np
+import pytest
 
 from planet_tf.training.schedule import Interval, Schedule, noise_scale
 
@@ -53,6 +54,17 @@ def test_collectors_have_intervals_of_their_own():
         np.testing.assert_array_equal([name in x for x in due], GOLDEN[array])
         count = both.collectors[name].count(steps[-1], 50)
         assert count == GOLDEN[array].sum()
+
+
+@pytest.mark.parametrize("after", [0, 5, 50, 99])
+@pytest.mark.parametrize("every", [1, 70, 120])
+@pytest.mark.parametrize("until", [-1, 6, 50, 101, 500])
+def test_count_is_how_often_it_is_due(after, every, until):
+    interval = Interval(after, every, until)
+    due = [interval.due(step, 50) for step in range(0, 1001, 50)]
+    for updates in range(1, len(due) + 1):
+        count = interval.count(50 * (updates - 1), 50)
+        assert count == sum(due[:updates])
 
 
 def test_collections_with_an_interval_that_batches_do_not_divide():

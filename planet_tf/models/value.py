@@ -62,14 +62,16 @@ class Value(tf.keras.layers.Layer):
             [B, T - 1], of all rows but the last.
         """
         # Value plus the sum of later errors of one step each, which is the
-        # same and a single product instead of a loop.
+        # same, without a loop.
         error = reward[:, 1:] + self._discount * value[:, 1:] - value[:, :-1]
         t = np.arange(error.shape[1])
         weight = (self._discount * self._lambda) ** np.maximum(
             t[:, None] - t, 0
         )
         weight = tf.constant(np.tril(weight), value.dtype)
-        return value[:, :-1] + tf.matmul(error, weight)
+        # Not as a product, which some GPUs would round.
+        later = tf.reduce_sum(error[:, :, None] * weight, 1)
+        return value[:, :-1] + later
 
     def bootstrapped(
         self, rewards: tf.Tensor, features: tf.Tensor
@@ -85,6 +87,5 @@ class Value(tf.keras.layers.Layer):
         """
         horizon = rewards.shape[1]
         weights = tf.constant(self._discount ** np.arange(horizon), tf.float32)
-        # Not as a product, which some GPUs would round.
         total = tf.reduce_sum(weights[:, None] * rewards, 1)
         return total + self._discount**horizon * self(features)

@@ -162,7 +162,7 @@ class WorldModel(tf.keras.layers.Layer):
         self._distance = overshooting_distance if overshoots else 0
         self._stop = overshooting_stop
         # Log-probabilities are to grow, divergences to shrink. What has no
-        # weight is not computed and trains nothing.
+        # weight trains nothing; heads, and the divergence, are measured.
         self._scales = {
             "image": -image_scale,
             "reward": -reward_scale,
@@ -184,7 +184,8 @@ class WorldModel(tf.keras.layers.Layer):
     def variable_groups(self) -> list[list[tf.Variable]]:
         """The model's variables, then those of each part without gradient.
 
-        What trains one group does not depend on the others.
+        What trains one group does not depend on the others, but that an
+        update is left out where any of them is not finite.
         """
         trained = set(self._scales)
         if "overshooting_reward" in trained:
@@ -299,11 +300,16 @@ class WorldModel(tf.keras.layers.Layer):
     ) -> tuple[tf.Tensor, Metrics]:
         """What `loss` returns, from what `objectives` does."""
         terms = {name: tf.reduce_mean(x) for name, x in steps.items()}
-        loss = tf.add_n(
-            [scale * terms[name] for name, scale in self._scales.items()]
-        )
+        weighted = {
+            name: scale * terms[name] for name, scale in self._scales.items()
+        }
+        loss = tf.add_n(list(weighted.values()))
+        # What only observes the model would be most of this number, and grows
+        # with returns.
+        observers = ("value", "ensemble")
+        own = [x for name, x in weighted.items() if name not in observers]
         metrics = {
-            "loss": loss,
+            "loss": tf.add_n(own) if own else 0.0,
             **terms,
             "prior_entropy": tf.reduce_mean(cell.dist(prior).entropy()),
             "post_entropy": tf.reduce_mean(cell.dist(post).entropy()),

@@ -18,6 +18,10 @@ from planet_tf.tools.files import UNREADABLE, atomic_write
 _IMAGE = "image.npy"  # What NumPy calls the array within an archive.
 
 
+class NotWrittenError(OSError):
+    """Frames could not be written; nothing is wrong with the episode."""
+
+
 class Frames:
     """The images of one episode; slices of it are read from disk.
 
@@ -33,7 +37,7 @@ class Frames:
         dtype: uint8.
 
     Raises:
-        OSError: The frames are not there and cannot be written.
+        NotWrittenError: The frames are not there and cannot be written.
         ValueError: Or another of the exceptions of damaged archives.
     """
 
@@ -78,8 +82,11 @@ class Frames:
     def _write(self) -> None:
         with zipfile.ZipFile(self._episode) as archive:
             content = archive.read(_IMAGE)
-        with atomic_write(self.path) as file:
-            file.write(content)
+        try:
+            with atomic_write(self.path) as file:
+                file.write(content)
+        except OSError as error:
+            raise NotWrittenError(*error.args) from error
 
 
 def frames_path(episode: pathlib.Path) -> pathlib.Path:

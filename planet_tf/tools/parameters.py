@@ -74,12 +74,23 @@ def read_yaml(text: str) -> Any:
         ValueError: It is not YAML; says why in one line.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # 2020-02-30, for example.
         reason = " ".join(str(error).split())
     except RecursionError:
         reason = "it is nested too deeply"
     raise ValueError(f"not YAML: {reason}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that is given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is given twice")
+        return super().construct_mapping(node, deep)
 
 
 def suggestion(name: str, known: Any, kind: str) -> str:

@@ -22,7 +22,7 @@ from planet_tf.tools.files import (
     UNREADABLE,
     atomic_write,
 )
-from planet_tf.tools.frames import Frames, remove_others
+from planet_tf.tools.frames import Frames, NotWrittenError, remove_others
 from planet_tf.tools.interrupts import undisturbed
 from planet_tf.training.schedule import CONTEXT, TEST_LENGTH
 
@@ -68,7 +68,8 @@ class Replay:
         read_only: Changes nothing in the directory, so that it may belong to
             a run that is still going; `end` is then None.
         on_disk: Frames stay on disk, see `tools/frames.py`; the batches are
-            the same. Not with `read_only`.
+            the same. Not with `read_only`. Raises OSError where they cannot
+            be written.
         rows: Shapes of the rows, see `row_shapes`. None: `KEYS` have those of
             the first episode, which may be the one that does not belong here.
         first: Episodes with a lower running number are not read.
@@ -108,11 +109,14 @@ class Replay:
             if -1 < _index(path) < first:
                 continue
             try:
-                task, episode = _read(path, on_disk)
+                task = _task(path)
                 if tasks is not None and task not in tasks:
                     others[task] += 1
                     continue
+                episode = _read(path, on_disk)
                 self._check(episode)
+            except NotWrittenError:  # Of the disk, not of this episode.
+                raise
             except UNREADABLE as error:
                 self.skipped += 1
                 logging.warning("Skipped %s: %s", path, error)
@@ -432,16 +436,20 @@ def _index(path: pathlib.Path) -> int:
     return int(match[1]) if match else -1
 
 
-def _read(path: pathlib.Path, on_disk: bool) -> tuple[str, Episode]:
-    """Returns the task and the episode in a file."""
+def _task(path: pathlib.Path) -> str:
+    """The task in a file's name."""
     match = _NAME.fullmatch(path.name)
     if not match:
         raise ValueError("the name is not <index>-<task>-<time>.npz")
+    return match[2]
+
+
+def _read(path: pathlib.Path, on_disk: bool) -> Episode:
     with np.load(path, allow_pickle=False) as file:
         # Images are not even unpacked where their file is there already.
         apart = {"image": Frames(path)} if on_disk and "image" in file else {}
         rest = {key: file[key] for key in file if key not in apart}
-        return match[2], _checked(rest | apart)
+        return _checked(rest | apart)
 
 
 def _checked(episode: Episode) -> Episode:

@@ -47,7 +47,10 @@ def holdout(
         open_loop/kl              KL(posterior || prediction) in nats
         open_loop/<name>_at_<k>   errors and KL k steps after the last image
 
-    and the curves are errors and KL against k, as `open_loop/<name>_by_step`.
+    Where episodes have terminated, the rows after their ends count as well
+    (`Replay.sample`): such errors fall where worlds end sooner.
+
+    And the curves are errors and KL against k, as `open_loop/<name>_by_step`.
 
     Args:
         model: The world model.
@@ -56,9 +59,10 @@ def holdout(
         seed: int32 [2].
     """
     scores, curves = [], []
-    for batch in batches:
+    for i, batch in enumerate(batches):
         tensors = {key: tf.constant(value) for key, value in batch.items()}
-        found, losses = model.open_loop(tensors, tf.constant(seed), CONTEXT)
+        noise = tf.random.fold_in(tf.constant(seed), i)
+        found, losses = model.open_loop(tensors, noise, CONTEXT)
         found = tf.nest.map_structure(lambda x: x.numpy(), found)
         truth = {**batch, "image": found.truth}
         curves.append(_by_step(truth, found))

@@ -42,7 +42,8 @@ class Learner:
 
         Returns:
             The scalars of `WorldModel.loss`, `learning_rate`, `grad_norm`
-            before clipping and `clipped_grad_norm` after it, and `skipped`:
+            before clipping and `clipped_grad_norm` after it, of the model's own
+            variables, and `skipped`:
             1 where loss or gradient were not finite, so that the
             weights were left alone.
         """

@@ -29,8 +29,10 @@ class Interval(NamedTuple):
         return since >= 0 and since % self.every < batch and not ended
 
     def count(self, step: int, batch: int) -> int:
-        """How often it is due until `step`; `until` is rounded."""
-        end = step if self.until <= 0 else min(step, self.until - 1)
+        """How often it is due until `step`, a multiple of `batch`."""
+        end = step
+        if self.until > 0:
+            end = min(step, (self.until - 1) // batch * batch)
         return max(0, (end - self.after) // max(self.every, batch) + 1)
 
 
