@@ -313,7 +313,6 @@ def test_bad_params_are_refused(argument, message):
         ),
         ("--test_collects=[{topk:\t101,amount:\t100}]", "main: topk=101: must"),
         ("--train_collects=[{batch_size:\t257}]", "must be >= 1, <= 256"),
-        ("--train_collects=[{topk:\t3,topk:\t4}]", "topk is given twice"),
         # Updates are at 0, 50, 100, ...
         ("--train_collects=[{after:\t5,until:\t50}]", "it never collects"),
         ("--train_collects=[{until:\t50}]", "until=50: with after=5000 and"),
@@ -353,6 +352,7 @@ def test_borders_are_valid():
         ("--num_units=wide", "--num_units=wide: 'wide' is not a finite"),
         ("--batch_shape=50", "--batch_shape=50: .* pair such as 50,50"),
         ("--config=fast", "should be one of"),
+        ("--train_collects=[{topk:\t3,topk:\t4}]", "topk is given twice"),
     ],
 )
 def test_misspelled_flags_fail_while_parsing(argument, message):

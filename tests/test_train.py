@@ -259,9 +259,10 @@ def test_commands_of_the_readme_are_accepted():
     commands = [x for x in lines if x.startswith("python -m planet_tf.train")]
     assert len(commands) >= 3
     # The table of experiments.
-    rows = [re.fullmatch(r"\|.*\| `(--.+)` \|", line) for line in lines]
+    rows = [re.fullmatch(r"\|.*\| `(--.+?)`.*\|", line) for line in lines]
     experiments = [f"python -m planet_tf.train {x[1]}" for x in rows if x]
-    assert len(experiments) >= 7
+    assert len(experiments) >= 9
+    experiments += [f"{command} --config=cpu" for command in experiments]
     for command in [*commands, *experiments]:
         values = flags.FlagValues()
         config_flags.define(values)
