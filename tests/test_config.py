@@ -352,7 +352,7 @@ def test_borders_are_valid():
         ("--num_units=wide", "--num_units=wide: 'wide' is not a finite"),
         ("--batch_shape=50", "--batch_shape=50: .* pair such as 50,50"),
         ("--config=fast", "should be one of"),
-        ("--train_collects=[{topk:\t3,topk:\t4}]", "topk is given twice"),
+        ("--train_collects=[{topk: 3, topk: 4}]", "topk is given twice"),
     ],
 )
 def test_misspelled_flags_fail_while_parsing(argument, message):
