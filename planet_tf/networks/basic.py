@@ -5,9 +5,8 @@ in that type, on a GPU or a CPU that has instructions for it several times as
 fast. All else is float32: weights, which are cast where they are used, biases
 (the encoder's are rounded where they are added), activations (except between
 convolutions, and between layers that follow each other), and what comes out.
-Keras'
-policy `mixed_bfloat16` is not used: with it, the gradient of a bias is a sum in
-bfloat16 over all rows, which stops growing after a few hundred of them.
+Keras' policy `mixed_bfloat16` is not used: with it, the gradient of a bias is a
+sum in bfloat16 over all rows, which stops growing after a few hundred of them.
 """
 
 import functools

@@ -347,8 +347,7 @@ class Replay:
                     f"{' of ' if task else ''}{task} of at most {longest} rows "
                     f"({self.skipped} unusable files), but chunks need "
                     f"{length}: collect seed episodes first, or train on "
-                    "shorter chunks (the second number of batch_shape), if "
-                    "its worlds are cut off so early"
+                    "shorter chunks (the second number of batch_shape)"
                 )
         for key in keys:
             lacking = sum(key not in held.episode for held in episodes)
