@@ -60,8 +60,8 @@ report: setup  ## Set the runs in results/ beside published results
 	@$(RUN) -m scripts.compare_results --out=results/report \
 	    $(patsubst %/config.yaml,%,$(wildcard results/cpu/*/config.yaml))
 	@$(RUN) -m scripts.compare_results --out=results/earlier/report \
-	    $(patsubst %/config.yaml,%,$(wildcard results/six_tasks_cpu/config.yaml \
-	    results/learning_parity/*/config.yaml results/earlier/*/config.yaml))
+	    $(patsubst %/config.yaml,%,$(wildcard results/learning_parity/*/config.yaml \
+	    results/earlier/*/config.yaml))
 
 .PHONY: clean
 clean:  ## Remove .venv and caches; runs are kept
