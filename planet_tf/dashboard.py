@@ -27,7 +27,7 @@ CHARTS = {
             r"open_loop/image(_repeat)?$"
         ],
         "Image error by task": [
-            r"open_loop/image_(?!at_|(repeat|log_prob|mean|std)$)[\w.-]+$"
+            r"open_loop/image_(?!at_|repeat|(log_prob|mean|std)$)[\w.-]+$"
         ],
         "Image error by predicted step": [r"open_loop/image_at_"],
         "Reward error by predicted step": [r"open_loop/reward_at_"],

@@ -41,7 +41,15 @@ def test_errors_of_each_task_are_in_a_chart():
     (by_task,) = charts["Image error by task"]
     assert re.match(by_task, "open_loop/image_cup_catch")
     assert re.match(by_task, "open_loop/image_mean_task")
-    for name in ("", "_repeat", "_log_prob", "_mean", "_std", "_at_5"):
+    for name in (
+        "",
+        "_repeat",
+        "_log_prob",
+        "_mean",
+        "_std",
+        "_at_5",
+        "_repeat_at_5",
+    ):
         assert not re.match(by_task, f"open_loop/image{name}")
 
 

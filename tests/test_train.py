@@ -371,5 +371,5 @@ def test_another_version_says_so(tmp_path):
             run_folder.prepare(config.Config(), tmp_path, change=False)
         run_folder.prepare(config.Config(), tmp_path, change=True)
     path.write_text("version: 9.0\nnew_parameter: 3\n")
-    with pytest.raises(ValueError, match="by version 9.0 of .*new_parameter"):
+    with pytest.raises(ValueError, match="new_parameter. Version 9.0 of"):
         run_folder.prepare(config.Config(), tmp_path, change=False)

@@ -489,8 +489,9 @@ def _choose(
     places = np.array([_places(held, length) for held in episodes])
     task = np.array([held.task for held in episodes])
     names = np.unique(task)
-    # For one task, no random number is used up.
-    chosen = names[rng.integers(len(names), size=batch)]
+    chosen = np.full(batch, names[0])
+    if len(names) > 1:
+        chosen = rng.choice(names, batch)
     which, offset = np.empty([2, batch], int)
     for name in names:
         mine, rows = np.flatnonzero(task == name), chosen == name
