@@ -27,13 +27,26 @@ def test_ranking():
     assert rank_plans.ranking(-true[None], true, 2).chosen_return == 0.5
 
 
-def test_compare(tmp_path):
+def test_compare(tmp_path, monkeypatch):
     """With real pixels and the simulator, which has to agree with them."""
-    values = dataclasses.replace(runs.TINY, tasks=("cartpole_swingup",))
+    values = dataclasses.replace(
+        runs.TINY,
+        tasks=("cartpole_swingup",),
+        planner_amount=6,
+        planner_topk=4,
+    )
+    chosen, ranking = [], rank_plans.ranking
+
+    def noted(predicted, true, best):
+        chosen.append(best)
+        return ranking(predicted, true, best)
+
+    monkeypatch.setattr(rank_plans, "ranking", noted)
     runs.make(tmp_path / "run", values, [3])
     run = run_folder.find(tmp_path / "run")
-    count, means = rank_plans.compare(run, "cartpole_swingup", 1, 8, 6)
+    count, means = rank_plans.compare(run, "cartpole_swingup", 1, 8, 9)
     assert count == 2  # In 20 decisions.
+    assert set(chosen) == {6}  # Of 9, as the search has 4 of 6.
     for mean in means.values():
         assert mean.spread_samples > 0
         assert mean.spread_predicted > 0

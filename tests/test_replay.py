@@ -13,6 +13,7 @@ import tokenize
 import numpy as np
 import pytest
 
+from planet_tf.tools import chunks
 from planet_tf.tools import replay as replay_module
 from planet_tf.tools.replay import (
     KEYS,
@@ -84,13 +85,13 @@ def test_every_place_is_equally_likely(tmp_path):
 def test_one_task_is_drawn_as_ever():
     """Runs go on with the same chunks, whatever is done for several tasks."""
     rows = [5, 30, 126, 20, 501]
-    held = [replay_module._Held(make_episode(n), "a", 0) for n in rows]
+    held = [chunks.Held(make_episode(n), "a", 0) for n in rows]
     places = np.maximum(0, np.array(rows) - 24)
     ends = np.cumsum(places)
     picks = np.random.default_rng(7).integers(ends[-1], size=50)
     which = np.searchsorted(ends, picks, side="right")
     offset = picks - (ends - places)[which]
-    found = replay_module._choose(held, np.random.default_rng(7), 50, 25)
+    found = chunks.choose(held, np.random.default_rng(7), 50, 25)
     np.testing.assert_array_equal(found, [which, offset])
 
 
@@ -435,14 +436,14 @@ def test_impossible_batches_fail_at_once(tmp_path):
 def test_errors_of_the_thread_surface(tmp_path, monkeypatch):
     """A thread that dies silently would leave training waiting."""
     replay = filled(tmp_path, 6)
-    real = replay_module._sample
+    real = replay_module.sample
 
     def fail_third(episodes, rng, *args):
         if rng.bit_generator.seed_seq.entropy == [0, 2]:
             raise MemoryError("third batch")
         return real(episodes, rng, *args)
 
-    monkeypatch.setattr(replay_module, "_sample", fail_third)
+    monkeypatch.setattr(replay_module, "sample", fail_third)
     batches = replay.batches(0, 9, 2, 4, seed=0)
     next(batches), next(batches)
     with pytest.raises(MemoryError, match="third"):
@@ -468,9 +469,9 @@ def test_thread_runs_ahead_by_a_few_batches_only(tmp_path, monkeypatch):
     """An unbounded queue would fill the memory."""
     replay = filled(tmp_path, 6)
     drawn = []
-    real = replay_module._sample
+    real = replay_module.sample
     monkeypatch.setattr(
-        replay_module, "_sample", lambda *a: drawn.append(0) or real(*a)
+        replay_module, "sample", lambda *a: drawn.append(0) or real(*a)
     )
     batches = replay.batches(0, 100, 2, 4, seed=0)
     next(batches)

@@ -100,6 +100,9 @@ def test_diagnostics_learn_and_leave_the_model_alone():
     np.testing.assert_array_equal(
         metrics[0][-1]["grad_norm"], last["grad_norm"]
     )
+    # What value and ensemble add would hide the model's.
+    loss = metrics[0][-1]["loss"] - last["position"] - last["height"]
+    np.testing.assert_allclose(last["loss"], loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize("trained", ["image", "reward", "position"])

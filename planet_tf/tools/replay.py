@@ -7,16 +7,21 @@ decisions has N+1 rows, see `planet_tf/control/episodes.py`.
 import collections
 import concurrent.futures
 import logging
-import math
 import pathlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from planet_tf.control.episodes import terminated
+from planet_tf.tools.chunks import (
+    Batch,
+    Episode,
+    Held,
+    choose,
+    longest,
+    sample,
+)
 from planet_tf.tools.files import (
     TEMPORARY,
     UNREADABLE,
@@ -26,8 +31,6 @@ from planet_tf.tools.frames import Frames, NotWrittenError, remove_others
 from planet_tf.tools.interrupts import undisturbed
 from planet_tf.training.schedule import CONTEXT, TEST_LENGTH
 
-Episode = dict[str, np.ndarray | Frames]
-Batch = dict[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What the model is trained on; episodes may hold other observations too.
@@ -39,12 +42,6 @@ _AHEAD = 2
 
 # 000012-cup_catch-20261122T164200.npz
 _NAME = re.compile(r"(\d+)-(.+)-\d{8}T\d{6}\.npz")
-
-
-class _Held(NamedTuple):
-    episode: Episode
-    task: str
-    number: int
 
 
 class Replay:
@@ -96,7 +93,7 @@ class Replay:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"*.npz{TEMPORARY}"):
                 leftover.unlink()
-        self._all: list[_Held] = []
+        self._all: list[Held] = []
         self._count = collections.Counter()
         self._steps = collections.Counter()
         self.next_index = end or 0
@@ -157,7 +154,7 @@ class Replay:
         Raises:
             ValueError: Of a task, nothing would be left to predict.
         """
-        lengths = {task: _longest(self._of(task)) for task in tasks}
+        lengths = {task: longest(self._of(task)) for task in tasks}
         for task, length in lengths.items():
             if length <= CONTEXT:
                 raise ValueError(
@@ -248,10 +245,9 @@ class Replay:
         of a chunk may lie beyond its end, and more where it is shorter. These
         rows are the last one again, with reward 0 and random actions, so that
         the model and a value learn that nothing can be gained any more. The
-        original
-        fills short episodes alone, by moving a simulator that says it has
-        ended, which Gymnasium calls undefined; effect on return: unmeasured,
-        none on dm_control's tasks, which are cut off.
+        original fills short episodes alone, by moving a simulator that says it
+        has ended, which Gymnasium calls undefined; effect on return:
+        unmeasured, none on dm_control's tasks, which are cut off.
 
         Args:
             rng: Decides which.
@@ -266,7 +262,7 @@ class Replay:
             ValueError: No episode of a task is that long, or one lacks a key.
         """
         self._require(self._all, length, keys)
-        return _sample(self._all, rng, batch, length, keys)
+        return sample(self._all, rng, batch, length, keys)
 
     def batches(
         self,
@@ -305,11 +301,11 @@ class Replay:
 
         def draw(update: int) -> Batch:
             rng = _generator(seed, update)
-            return _sample(episodes, rng, batch, length, keys)
+            return sample(episodes, rng, batch, length, keys)
 
         return _ahead(draw, range(first, first + count))
 
-    def _of(self, task: str | None) -> list[_Held]:
+    def _of(self, task: str | None) -> list[Held]:
         """The episodes of a task, or all."""
         return [held for held in self._all if task in (None, held.task)]
 
@@ -318,7 +314,7 @@ class Replay:
 
         Right as long as no episode was added since; arguments as in `batches`.
         """
-        which, offsets = _choose(
+        which, offsets = choose(
             self._all, _generator(seed, update), batch, length
         )
         return ", ".join(
@@ -329,22 +325,22 @@ class Replay:
     def _hold(self, index: int, episode: Episode, task: str) -> None:
         if self._rows is None:
             self._rows = {key: episode[key].shape[1:] for key in KEYS}
-        self._all.append(_Held(episode, task, index))
+        self._all.append(Held(episode, task, index))
         self._count[task] += 1
         self._steps[task] += len(episode["reward"]) - 1
 
     def _require(
-        self, episodes: list[_Held], length: int, keys: Sequence[str]
+        self, episodes: list[Held], length: int, keys: Sequence[str]
     ) -> None:
         """Raises unless chunks of this kind can be drawn of each task."""
         for task in sorted({held.task for held in episodes}) or [""]:
             mine = [held for held in episodes if held.task == task]
-            longest = _longest(mine)
-            if longest < length:
+            most = longest(mine)
+            if most < length:
                 # Deviates from planet: the original waits forever here.
                 raise ValueError(
                     f"{self._directory} holds {len(mine)} episodes"
-                    f"{' of ' if task else ''}{task} of at most {longest} rows "
+                    f"{' of ' if task else ''}{task} of at most {most} rows "
                     f"({self.skipped} unusable files), but chunks need "
                     f"{length}: collect seed episodes first, or train on "
                     "shorter chunks (the second number of batch_shape)"
@@ -383,23 +379,6 @@ def row_shapes(
     """
     shapes = {**observations, "action": (action_dim,), "reward": ()}
     return {key: tuple(shapes[key]) for key in keys}
-
-
-def _rows(held: _Held) -> int:
-    return len(held.episode["reward"])
-
-
-def _longest(episodes: list[_Held]) -> float:
-    if any(terminated(held.episode) for held in episodes):
-        return math.inf
-    return max(map(_rows, episodes), default=0)
-
-
-def _places(held: _Held, length: int) -> int:
-    """How many chunks an episode has; the first begins in row 0."""
-    if terminated(held.episode):
-        return max(1, _rows(held) - length + length // 2 + 1)
-    return max(0, _rows(held) - length + 1)
 
 
 def size_when_full(episodes: int, length: float) -> int:
@@ -476,55 +455,6 @@ def _checked(episode: Episode) -> Episode:
 
 def _generator(seed: int, update: int) -> np.random.Generator:
     return np.random.default_rng([seed, update])
-
-
-def _choose(
-    episodes: list[_Held], rng: np.random.Generator, batch: int, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which episode each chunk comes from, and its first row there."""
-    # Deviates from planet: the original picks an episode, then an offset in
-    # it. The paper draws chunks uniformly from the data, as here for each
-    # task; where its episodes are equally long, as in each of the paper's, both
-    # are the same.
-    places = np.array([_places(held, length) for held in episodes])
-    task = np.array([held.task for held in episodes])
-    names = np.unique(task)
-    chosen = np.full(batch, names[0])
-    if len(names) > 1:
-        chosen = rng.choice(names, batch)
-    which, offset = np.empty([2, batch], int)
-    for name in names:
-        mine, rows = np.flatnonzero(task == name), chosen == name
-        ends = np.cumsum(places[mine])
-        picks = rng.integers(ends[-1], size=np.sum(rows))
-        found = np.searchsorted(ends, picks, side="right")
-        which[rows] = mine[found]
-        offset[rows] = picks - (ends - places[mine])[found]
-    return which, offset
-
-
-def _sample(
-    episodes: list[_Held],
-    rng: np.random.Generator,
-    batch: int,
-    length: int,
-    keys: Sequence[str],
-) -> Batch:
-    """See `Replay.sample`."""
-    which, offsets = _choose(episodes, rng, batch, length)
-    result = {}
-    for key in keys:
-        like = episodes[0].episode[key]
-        # Written straight into place: stacking slices would copy twice.
-        result[key] = np.empty((batch, length, *like.shape[1:]), like.dtype)
-        for row, i, start in zip(result[key], which, offsets, strict=True):
-            seen = episodes[i].episode[key][start : start + length]
-            row[: len(seen)] = seen
-            rest = row[len(seen) :]
-            rest[...] = 0 if key == "reward" else seen[-1]
-            if key == "action":
-                rest[...] = rng.uniform(-1, 1, rest.shape)
-    return result
 
 
 def _ahead(draw, updates: range) -> Iterator[Batch]:
