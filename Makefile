@@ -56,7 +56,7 @@ tensorboard: setup  ## Show the runs in LOGDIR
 	@$(RUN) -m tensorboard.main --logdir $(LOGDIR)
 
 .PHONY: report
-report: setup  ## Set the runs in results/ beside published results
+report: setup  ## Remake results/report and results/earlier/report
 	@$(RUN) -m scripts.compare_results --out=results/report \
 	    $(patsubst %/config.yaml,%,$(wildcard results/cpu/*/config.yaml))
 	@$(RUN) -m scripts.compare_results --out=results/earlier/report \

