@@ -59,18 +59,15 @@ class RSSM(rssm.RSSM):
     ) -> tuple[rssm.State, rssm.State]:
         """As the parent's."""
         state = self.initial(embed.shape[0]) if state is None else state
-        inputs = _given(
-            embed=embed, action=action, prior=noise[0], post=noise[1]
-        )
 
-        def step(previous: tuple, inputs: dict) -> tuple:
-            prior = self._step(
-                previous[1], inputs["action"], inputs.get("prior")
-            )
-            mean, std = self.post(tf.concat([prior.deter, inputs["embed"]], -1))
-            stoch = cell.sample(mean, std, inputs.get("post"))
+        def step(previous: tuple, inputs: tuple) -> tuple:
+            embed, action, prior_noise, post_noise = inputs
+            prior = self._step(previous[1], action, prior_noise)
+            mean, std = self.post(tf.concat([prior.deter, embed], -1))
+            stoch = cell.sample(mean, std, post_noise)
             return prior, rssm.State(mean, std, stoch, prior.deter)
 
+        inputs = (embed, action, *noise)
         return cell.scan_time(step, inputs, (state, state), unroll=0)
 
     def imagine(
@@ -82,10 +79,10 @@ class RSSM(rssm.RSSM):
     ) -> Any:
         """As the parent's."""
 
-        def step(previous: rssm.State, inputs: dict) -> rssm.State:
-            return self._step(previous, inputs["action"], inputs.get("noise"))
+        def step(previous: rssm.State, inputs: tuple) -> rssm.State:
+            return self._step(previous, *inputs)
 
-        inputs = _given(action=action, noise=noise)
+        inputs = (action, noise)
         return cell.scan_time(step, inputs, state, unroll=0, read=read)
 
     def _step(
@@ -111,8 +108,3 @@ def world_model(config: Config, action_dim: int, **kwargs: Any) -> WorldModel:
     return build.world_model(
         config, action_dim, decoder=Decoder, rssm=RSSM, **kwargs
     )
-
-
-def _given(**tensors: tf.Tensor | None) -> dict[str, tf.Tensor]:
-    """Those that are not None, which `tf.scan` does not take."""
-    return {name: x for name, x in tensors.items() if x is not None}

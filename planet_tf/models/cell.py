@@ -20,7 +20,7 @@ A], noise [N, T, B, S] and a state of [1, B, .], to states of [N, T, B, .].
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -216,7 +216,7 @@ class Gaussian(tf.keras.layers.Layer):
         return self.mean(y), tf.nn.softplus(self.std(y)) + self._min_std
 
 
-def split(layer: Dense, rows: int) -> tuple[Callable, Callable]:
+def split(layer: Dense, size: int) -> tuple[Callable, Callable]:
     """A linear layer of two concatenated inputs as two summands.
 
     What does not depend on the previous state can then be computed for all
@@ -224,11 +224,11 @@ def split(layer: Dense, rows: int) -> tuple[Callable, Callable]:
 
     Returns:
         Functions `first` and `second` with layer(concat[a, b]) = first(a) +
-        second(b), a having `rows` values; the second adds the bias.
+        second(b), a having `size` values; the second adds the bias.
     """
     # Sliced here and not at every step: the gradient of a slice is as large
     # as the kernel.
-    head, tail = layer.kernel[:rows], layer.kernel[rows:]
+    head, tail = layer.kernel[:size], layer.kernel[size:]
     tensordot = functools.partial(in_precision, layer.precision, _tensordot)
 
     def first(x: tf.Tensor) -> tf.Tensor:
@@ -251,7 +251,7 @@ def scan_time(
 
     Args:
         step: Takes and returns structures of [B, ...].
-        inputs: Structure of [B, T, ...].
+        inputs: Structure of [B, T, ...] and None, which a step gets as such.
         initial: State before the first step, which all rows may share
             ([1, ...]); unrolled, the first step gets it as it is.
         unroll: Up to this T, build T copies of the step instead of a loop:
@@ -262,24 +262,35 @@ def scan_time(
     Returns:
         What was read of all T states, [B, T, ...].
     """
-    rows, length = tf.nest.flatten(inputs)[0].shape[:2]
-    inputs = tf.nest.map_structure(_swap, inputs)
+    leaves = tf.nest.flatten(inputs)
+    given = [_swap(x) for x in leaves if x is not None]
+    length, size = given[0].shape[:2]
+
+    def at(values: Sequence[tf.Tensor]) -> Any:
+        """The inputs of a step; `tf.scan` takes no None."""
+        values = iter(values)
+        return tf.nest.pack_sequence_as(
+            inputs, [None if x is None else next(values) for x in leaves]
+        )
+
     if length <= unroll:
         states, state = [], initial
         for t in range(length):
-            state = step(
-                state, tf.nest.map_structure(lambda x, t=t: x[t], inputs)
-            )
+            state = step(state, at([x[t] for x in given]))
             states.append(read(state))
         return tf.nest.map_structure(lambda *x: tf.stack(x, 1), *states)
-    states = tf.scan(step, inputs, spread(initial, rows))
+    states = tf.scan(
+        lambda state, values: step(state, at(values)),
+        given,
+        spread(initial, size),
+    )
     return read(tf.nest.map_structure(_swap, states))
 
 
-def spread(state: Any, rows: int) -> Any:
-    """A state that rows may share, [1, ...], for each of them: [rows, ...]."""
+def spread(state: Any, size: int) -> Any:
+    """A state that rows may share, [1, ...], for each of them: [size, ...]."""
     return tf.nest.map_structure(
-        lambda x: tf.broadcast_to(x, [rows, *x.shape[1:]]), state
+        lambda x: tf.broadcast_to(x, [size, *x.shape[1:]]), state
     )
 
 

@@ -124,7 +124,9 @@ class DRNN(tf.keras.layers.Layer):
         # The prior feeds nothing back in closed loop: all steps at once.
         step, inputs = self._prepare(None, action, prior_noise)
         before, inputs = tf.nest.map_structure(
-            lambda x: tf.reshape(x, [B * T, x.shape[-1]]),
+            lambda x: (
+                None if x is None else tf.reshape(x, [B * T, x.shape[-1]])
+            ),
             (cell.shift(post, state), inputs),
         )
         prior = tf.nest.map_structure(
@@ -162,12 +164,10 @@ class DRNN(tf.keras.layers.Layer):
             start, known = 0, tf.concat([embed, action], -1)
         project, encode = self.encoder.split(start, stop)
         _, decode = self.decoder.split()
-        inputs = (project(known), action)
-        if noise is not None:
-            inputs += (noise,)
+        inputs = (project(known), action, noise)
 
         def step(previous: State, inputs: tuple) -> State:
-            shares, action, *eps = inputs
+            shares, action, eps = inputs
             x = _join(
                 (self._sample_to_encoder, previous.stoch),
                 (self._decoder_to_encoder, previous.decoder),
@@ -179,7 +179,7 @@ class DRNN(tf.keras.layers.Layer):
                 (self._decoder_to_sample, previous.decoder),
             )
             mean, std = self.gaussian(x)
-            stoch = cell.sample(mean, std, eps[0] if eps else None)
+            stoch = cell.sample(mean, std, eps)
             x = _join(
                 (True, stoch),
                 # The previous encoder state, as in the original, although

@@ -107,17 +107,15 @@ class RSSM(tf.keras.layers.Layer):
         _, gru = self.gru.split()
 
         def step(previous: State, inputs: tuple) -> State:
-            action_part, embed_part, *eps = inputs
+            action_part, embed_part, eps = inputs
             x = from_stoch(previous.stoch) + action_part
             x = self._input(self._act(x))
             deter = gru(x, previous.deter)
             mean, std = self.post.rest(from_deter(deter) + embed_part)
-            stoch = cell.sample(mean, std, eps[0] if eps else None)
+            stoch = cell.sample(mean, std, eps)
             return State(mean, std, stoch, deter)
 
-        inputs = (action_parts, embed_parts)
-        if post_noise is not None:
-            inputs += (post_noise,)
+        inputs = (action_parts, embed_parts, post_noise)
         post = cell.scan_time(step, inputs, state)
 
         # The prior feeds nothing back in closed loop: all steps at once.
@@ -147,10 +145,9 @@ class RSSM(tf.keras.layers.Layer):
         """
         _, gru = self.gru.split()
         from_stoch, from_action = cell.split(self.inputs[0], self.stoch_size)
-        inputs = (action,) if noise is None else (action, noise)
 
         def step(previous: State, inputs: tuple) -> State:
-            action, *eps = inputs
+            action, eps = inputs
             if previous.stoch.shape[0] == action.shape[0]:
                 # Joining the small inputs is cheaper than adding wide shares.
                 x = tf.concat([previous.stoch, action], -1)
@@ -159,11 +156,9 @@ class RSSM(tf.keras.layers.Layer):
                 x = from_stoch(previous.stoch) + from_action(action)
                 x = self._input(self._act(x))
             deter = gru(x, previous.deter)
-            return self._prior(
-                deter if self._future_rnn else x, deter, eps[0] if eps else None
-            )
+            return self._prior(deter if self._future_rnn else x, deter, eps)
 
-        return cell.scan_time(step, inputs, state, cell.UNROLL, read)
+        return cell.scan_time(step, (action, noise), state, cell.UNROLL, read)
 
     def _input(self, x: tf.Tensor, start: int = 1) -> tf.Tensor:
         """The input layers from one of them on; products follow."""

@@ -78,7 +78,7 @@ class SSM(tf.keras.layers.Layer):
         )
 
         def step(previous: tuple[State, State], inputs: tuple) -> tuple:
-            action_part, embed_part, *eps = inputs
+            action_part, embed_part, eps = inputs
             mean, std = self.prior.rest(
                 from_stoch(previous[1].stoch) + action_part
             )
@@ -86,12 +86,10 @@ class SSM(tf.keras.layers.Layer):
             mean, std = self.post.rest(
                 from_prior(tf.concat([mean, std], -1)) + embed_part
             )
-            stoch = cell.sample(mean, std, eps[0] if eps else None)
+            stoch = cell.sample(mean, std, eps)
             return prior, State(mean, std, stoch)
 
-        inputs = (from_action(action), from_embed(embed))
-        if post_noise is not None:
-            inputs += (post_noise,)
+        inputs = (from_action(action), from_embed(embed), post_noise)
         prior, post = cell.scan_time(step, inputs, (state, state))
         stoch = cell.sample(prior.mean, prior.std, prior_noise)
         return prior._replace(stoch=stoch), post
@@ -107,17 +105,13 @@ class SSM(tf.keras.layers.Layer):
         from_stoch, from_action = cell.split(
             self.prior.hidden[0], self.stoch_size
         )
-        inputs = (from_action(action),)
-        if noise is not None:
-            inputs += (noise,)
+        inputs = (from_action(action), noise)
 
         def step(previous: State, inputs: tuple) -> State:
-            action_part, *eps = inputs
+            action_part, eps = inputs
             mean, std = self.prior.rest(
                 from_stoch(previous.stoch) + action_part
             )
-            return State(
-                mean, std, cell.sample(mean, std, eps[0] if eps else None)
-            )
+            return State(mean, std, cell.sample(mean, std, eps))
 
         return cell.scan_time(step, inputs, state, cell.UNROLL, read)
