@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
-from planet_tf.networks import conv_ha
+from planet_tf.networks import conv_ha, convolutions
 from planet_tf.networks.basic import VectorHead
 
 
@@ -77,12 +77,12 @@ def test_decoder_is_its_formula(activation, twin):
 @pytest.mark.parametrize(
     ("function", "size", "kernel"),
     [
-        ("_conv", 31, [4, 4, 3, 5]),
-        ("_conv", 14, [4, 4, 64, 5]),  # By rows.
-        ("_conv", 6, [4, 4, 5, 7]),  # As blocks.
-        ("_deconv", 5, [5, 5, 64, 5]),  # By rows.
-        ("_deconv", 13, [6, 6, 5, 7]),
-        ("_deconv", 30, [6, 6, 3, 4]),
+        ("conv", 31, [4, 4, 3, 5]),
+        ("conv", 14, [4, 4, 64, 5]),  # By rows.
+        ("conv", 6, [4, 4, 5, 7]),  # As blocks.
+        ("deconv", 5, [5, 5, 64, 5]),  # By rows.
+        ("deconv", 13, [6, 6, 5, 7]),
+        ("deconv", 30, [6, 6, 3, 4]),
     ],
 )
 def test_convolutions_are_the_native_ones(function, size, kernel):
@@ -92,7 +92,7 @@ def test_convolutions_are_the_native_ones(function, size, kernel):
     def normal(shape) -> tf.Tensor:
         return tf.constant(rng.normal(size=shape), tf.float32)
 
-    if function == "_conv":
+    if function == "conv":
         inputs = [normal([3, size, size, kernel[2]]), normal(kernel)]
 
         def native(x, kernel):
@@ -109,7 +109,7 @@ def test_convolutions_are_the_native_ones(function, size, kernel):
             return y + bias
 
     results = []
-    for own in (getattr(conv_ha, function), native):
+    for own in (getattr(convolutions, function), native):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             y = own(*inputs)

@@ -13,7 +13,7 @@ from planet_tf import build, config, console, hardware, totals
 from planet_tf.control.environments import Spec
 from planet_tf.control.planning import cross_entropy_method
 from planet_tf.models import cell
-from planet_tf.networks import basic, conv_ha
+from planet_tf.networks import basic, convolutions
 from planet_tf.training.checkpoint import (
     Checkpoint,
     Position,
@@ -171,7 +171,7 @@ def test_biases_gradient_does_not_saturate():
     x = tf.zeros([5, 100, 100, 2], tf.bfloat16)
     bias = tf.Variable([0.0, 0.0])
     with tf.GradientTape() as tape:
-        y = tf.reduce_sum(tf.cast(conv_ha._bias_add(x, bias), tf.float32))
+        y = tf.reduce_sum(tf.cast(convolutions.bias_add(x, bias), tf.float32))
     np.testing.assert_allclose(tape.gradient(y, bias), [5e4, 5e4], rtol=4e-3)
 
 
