@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import build, config
-from planet_tf.control.mpc_agent import Memory
+from planet_tf.control.belief import Memory
 from planet_tf.control.planning import cross_entropy_method
 from planet_tf.models.world_model import Noise
 

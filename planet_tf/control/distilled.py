@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.control.mpc_agent import Memory, MPCAgent, initial, perceive
+from planet_tf.control.belief import Memory, initial, perceive
+from planet_tf.control.mpc_agent import MPCAgent
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import IMAGE_SHAPE

@@ -4,21 +4,23 @@ Shape letters: B batch of environments, N candidates, H horizon, A action, S
 stochastic state.
 """
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from planet_tf.control.belief import Memory, initial, perceive
+from planet_tf.control.objectives import (
+    Objective,
+    bootstrapped,
+    disagreement,
+    for_candidates,
+    total_reward,
+)
 from planet_tf.control.planning import Search, cross_entropy_method
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.conv_ha import IMAGE_SHAPE
-from planet_tf.tools.devices import in_branches
 from planet_tf.tools.noise import draw_normal, draw_uniform
-
-# Maps actions [B, N, H, A] and the iteration to returns [B, N].
-Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class PolicyNoise(NamedTuple):
@@ -37,55 +39,6 @@ class PlanRecord(NamedTuple):
     # [B] Return that the model predicts for the plan over the horizon.
     predicted: tf.Tensor
     search: Search
-
-
-class Memory(NamedTuple):
-    """What an agent carries from one decision to the next."""
-
-    state: Any  # Belief, [B, .]
-    action: tf.Tensor  # [B, A] in [-1, 1], the last one; zeros at first
-    # [B, H, A] in [-1, 1], where the next search starts; None: at zeros.
-    start: tf.Tensor | None
-    image: tf.Tensor  # [B, 64, 64, 3], what `see` made of it; zeros at first
-
-
-def initial(model: WorldModel, batch: int, action_dim: int) -> Memory:
-    """Before the first decision; without a start for a search."""
-    return Memory(
-        model.dynamics.initial(batch),
-        tf.zeros([batch, action_dim]),
-        None,
-        tf.zeros([batch, *IMAGE_SHAPE]),
-    )
-
-
-def perceive(
-    model: WorldModel,
-    image: tf.Tensor,
-    memory: Memory,
-    image_noise: tf.Tensor | None,
-    post_noise: tf.Tensor | None,
-) -> tuple[Any, tf.Tensor]:
-    """The belief given one more image.
-
-    Args:
-        model: Whose belief it is.
-        image: uint8 [B, 64, 64, 3].
-        memory: Of the previous decision, whose action led to `image`.
-        image_noise: As in `PolicyNoise`.
-        post_noise: The same, `post`.
-
-    Returns:
-        The state, [B, .], and what `see` made of the image.
-    """
-    x = model.see(image, image_noise)
-    _, post = model.dynamics.observe(
-        model.embed(x[:, None], memory.image),
-        memory.action[:, None],
-        (None, None if post_noise is None else post_noise[:, None]),
-        memory.state,
-    )
-    return tf.nest.map_structure(lambda x: x[:, 0], post), x
 
 
 class MPCAgent:
@@ -130,7 +83,13 @@ class MPCAgent:
         self.action_noise = action_noise
         self.model = model
         self._action_dim = action_dim
-        self._objective = objective
+        # Deviates from planet: the value is its paper's outlook, disagreement
+        # Plan2Explore's objective; effect on return: none when off.
+        self._evaluate = total_reward
+        if objective == "disagreement":
+            self._evaluate = disagreement
+        elif model.value:
+            self._evaluate = bootstrapped
         self._horizon = horizon
         self._candidates = candidates
         self._elites = elites
@@ -255,89 +214,11 @@ class MPCAgent:
         return Memory(state, action, start, x), *record
 
     def objective(self, state: Any, latent: tf.Tensor | None) -> Objective:
-        """What plans are chosen by: see `predicted_return`.
-
-        With a value function, rewards over the horizon are discounted and the
-        value of the last state is added. The disagreement of an ensemble is
-        summed up over the horizon.
-        """
-        model = self.model
-        features = model.dynamics.features
-
-        def bootstrapped(actions, imagine) -> tf.Tensor:
-            rewards, states = imagine(
-                lambda state: (model.reward(features(state)), features(state))
-            )
-            return model.value.bootstrapped(rewards, states[:, -1])
-
-        def disagreement(actions, imagine) -> tf.Tensor:
-            states = imagine(features)
-            first = tf.broadcast_to(features(state), states[:, 0].shape)
-            states = tf.concat([first[:, None], states[:, :-1]], 1)
-            found = model.ensemble.disagreement(states, actions)
-            return tf.reduce_sum(found, 1)
-
-        # Deviates from planet: the value is its paper's outlook, disagreement
-        # Plan2Explore's objective; effect on return: none when off.
-        if self._objective == "disagreement":
-            return self._evaluated(state, latent, disagreement)
-        if model.value:
-            return self._evaluated(state, latent, bootstrapped)
-        return self.predicted_return(state, latent)
+        """What plans are chosen by, for beliefs [B, .] and their noise."""
+        return for_candidates(self._evaluate, self.model, state, latent)
 
     def predicted_return(
         self, state: Any, latent: tf.Tensor | None
     ) -> Objective:
-        """The original's objective: sum of mean rewards over the horizon.
-
-        All candidates of a row share one posterior sample. The current
-        state's own reward is not counted; nothing is discounted.
-        """
-        model = self.model
-
-        def total(actions, imagine) -> tf.Tensor:
-            rewards = imagine(
-                lambda state: model.reward(model.dynamics.features(state))
-            )
-            return tf.reduce_sum(rewards, 1)
-
-        return self._evaluated(state, latent, total)
-
-    def _evaluated(
-        self, state: Any, latent: tf.Tensor | None, evaluate: Callable
-    ) -> Objective:
-        """An objective for candidates that all start from one state.
-
-        Args:
-            state: [B, .].
-            latent: Noise of what is imagined, see `PolicyNoise`.
-            evaluate: Maps actions [N, H, B, A] and a function, which imagines
-                their states and returns what another one reads of each, to
-                [N, B].
-        """
-        model = self.model
-        shared = tf.nest.map_structure(lambda x: x[None], state)
-        # Read once, so that TensorFlow casts them once for all steps.
-        weights = [(x, tf.convert_to_tensor(x)) for x in model.variables]
-
-        def evaluated(actions, noise) -> tf.Tensor:
-            imagine = functools.partial(
-                model.dynamics.imagine, actions, noise, shared
-            )
-            with tf.keras.StatelessScope(weights):
-                return evaluate(actions, imagine)
-
-        def rows_inside(x: tf.Tensor) -> tf.Tensor:
-            """[B, N, H, .] to [N, H, B, .], which moves nothing if B is 1."""
-            return tf.transpose(x, [1, 2, 0, 3])
-
-        def objective(actions: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
-            # Deviates from planet: candidates of an environment start from
-            # its own state; the original's get mixed up when there are several
-            # environments (no effect on one). The state is not copied, so that
-            # its products in the first step are computed once.
-            noise = None if latent is None else rows_inside(latent[i])
-            found = in_branches(evaluated, rows_inside(actions), noise)
-            return tf.transpose(found)
-
-        return objective
+        """The original's objective, whatever plans are chosen by."""
+        return for_candidates(total_reward, self.model, state, latent)

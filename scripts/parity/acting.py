@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from planet_tf.control.mpc_agent import Memory, MPCAgent, PolicyNoise
+from planet_tf.control.belief import Memory
+from planet_tf.control.mpc_agent import MPCAgent, PolicyNoise
 from planet_tf.control.planning import cross_entropy_method
 from scripts.parity.model import STATE, build, check_state
 from scripts.parity.report import UNROLL, Parity
