@@ -186,12 +186,12 @@ def _dynamics(
 def agents(
     config: Config, model: WorldModel, action_dim: int
 ) -> dict[tuple, MPCAgent]:
-    """The agents of a run's collectors, by `Collect.agent`.
+    """The agents of a run's collectors, by `Collect.agent_key`.
 
     Collectors that plan alike share one, which is compiled once.
     """
     return {
-        collect.agent: agent(config, model, action_dim, collect)
+        collect.agent_key: agent(config, model, action_dim, collect)
         for split in ("train", "test")
         for collect in config.collectors(split).values()
     }

@@ -32,8 +32,8 @@ from absl import app, flags, logging
 from planet_tf import config as configs
 from planet_tf import config_flags, machine, run_folder, totals, worlds
 from planet_tf.config import Config
-from planet_tf.control.collector import Collector
 from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.episode_source import EpisodeSource
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.tasks import get_task, label
 from planet_tf.tools.files import expanded
@@ -141,19 +141,19 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
 
         # Who plays, into which replay.
-        collectors = {
-            split: Collector(split, workers, into, config.seed, timers)
+        sources = {
+            split: EpisodeSource(split, workers, into, config.seed, timers)
             for split, into in (("train", replay), ("test", test_replay))
         }
         players = {
             split: Players(
                 config.collectors(split),
                 agents[split],
-                collectors[split],
+                sources[split],
                 schedule,
                 progress,
             )
-            for split in collectors
+            for split in sources
         }
         tester = Tester(
             config,
@@ -166,7 +166,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             timers,
         )
         random = RandomActions(action_dim, config.seed_action_correlation)
-        for split, source in collectors.items():
+        for split, source in sources.items():
             total = config.seed_episodes(split)
             for task in source.missing(total):
                 [played] = source.play_task(task, random, progress.played, 1)
