@@ -20,7 +20,7 @@ from absl import app, flags
 
 from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control import episodes
-from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.tasks import label
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int

@@ -32,9 +32,9 @@ from absl import app, flags, logging
 from planet_tf import config as configs
 from planet_tf import config_flags, machine, run_folder, totals, worlds
 from planet_tf.config import Config
-from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episode_source import EpisodeSource
 from planet_tf.control.episodes import RandomActions
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.tasks import get_task, label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.interrupts import stop_in_order, undisturbed

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from planet_tf.config import Config
 from planet_tf.control.check_env import glance
-from planet_tf.control.environments import Environment, make_environment
+from planet_tf.control.environments import Environment
+from planet_tf.control.make import make_environment
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.validation import check_length

@@ -17,7 +17,8 @@ import numpy as np
 from planet_tf import machine, totals
 from planet_tf.config import Config
 from planet_tf.control import episodes
-from planet_tf.control.environments import DeepMindControl, Spec
+from planet_tf.control.dm_control_adapter import DeepMindControl
+from planet_tf.control.environments import Spec
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker
 from planet_tf.tools import flops

@@ -12,7 +12,7 @@ import pytest
 
 from planet_tf import train
 from planet_tf.control import gym_adapter
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 from planet_tf.control.workers import Worker
 from tests import runs
 
@@ -215,7 +215,7 @@ def test_without_gymnasium():
 def test_camera_follows_the_cheetah():
     """In a process of its own, because it renders."""
     code = (
-        "from planet_tf.control.environments import make_environment as make\n"
+        "from planet_tf.control.make import make_environment as make\n"
         "world = make('gym:HalfCheetah-v5', 'fast')\n"
         "one = world.reset(0)['image'].astype(int)\n"
         "world._env.unwrapped.data.qpos[0] += 100\n"

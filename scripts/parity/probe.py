@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from planet_tf.control.environments import DeepMindControl, Observation
+from planet_tf.control.dm_control_adapter import DeepMindControl
+from planet_tf.control.environments import Observation
 from planet_tf.control.tasks import get_task
 
 _SEEDS = 1000  # Trying them all takes 0.3 s, the cheetah 4 s.
