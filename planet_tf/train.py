@@ -82,7 +82,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         workers = worlds.start(config, stack)
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
-        build.check_worlds(config, dict(zip(workers, specs, strict=True)))
 
         # The model, what trains it, and the agents that plan in it.
         sizes = (config, action_dim, specs[0].observations)
