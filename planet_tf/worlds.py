@@ -31,9 +31,9 @@ def start(
     }
 
 
-def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
-    """The world of a task in its own process, closed at the end."""
-    return contextlib.closing(Worker(_constructor(config, task)))
+def worker(config: Config, task: str) -> Worker:
+    """The world of a task in its own process; to be closed."""
+    return Worker(_constructor(config, task))
 
 
 def _constructor(config: Config, task: str) -> Callable[[], Environment]:
@@ -63,10 +63,8 @@ def try_unknown(config: Config) -> None:
         if get_task(task).domain in SUITE:
             continue
         try:
-            world = Worker(
-                functools.partial(_tried, _constructor(config, task))
-            )
-            with contextlib.closing(world):
+            tried = functools.partial(_tried, _constructor(config, task))
+            with Worker(tried) as world:
                 spec = world.spec
         except WorkerError as error:
             # The last exception of the traceback, to the end of its message.
