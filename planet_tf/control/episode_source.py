@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.progress import Timers
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold_int
 
@@ -33,7 +34,7 @@ class EpisodeSource:
         workers: dict[str, list[Worker]],
         replay: Replay,
         seed: int,
-        timers: episodes.Timers | None = None,
+        timers: Timers | None = None,
     ):
         self.name = name
         self._workers = workers

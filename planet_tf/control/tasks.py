@@ -92,7 +92,7 @@ def get_task(name: str) -> Task:
     """Finds a task by its name.
 
     Args:
-        name: A key of TASKS or OTHERS, or one of
+        name: A key of TASKS or OTHERS, or one of these:
             "domain-task" as dm_control spells them, such as "hopper-hop" or
             "ball_in_cup-catch". Those that are not in TASKS get an action
             repeat of 2, the smallest the original uses there.
