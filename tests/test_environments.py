@@ -10,6 +10,7 @@ import pytest
 
 from planet_tf.control import rendering
 from planet_tf.control.check_env import check_env
+from planet_tf.control.dm_control_adapter import DeepMindControl
 from planet_tf.control.make import make_environment
 from planet_tf.control.tasks import TASKS, get_task
 from planet_tf.control.workers import Worker
@@ -59,9 +60,9 @@ def simulator():
         yield lambda function, *args: pool.submit(function, *args).result(120)
 
 
-def play(name, seeds=(0,), decisions=3, **kwargs):
+def play(name, seeds=(0,), decisions=3, make=make_environment, **kwargs):
     """Plays the start of one episode for each seed, with random actions."""
-    world = make_environment(name, **kwargs)
+    world = make(name, **kwargs)
     episodes = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -156,8 +157,14 @@ def test_fast_images_are_nearly_the_originals(simulator):
 def test_size_and_camera(simulator):
     one, other = (
         simulator(
-            functools.partial(play, size=(32, 48), camera=camera, decisions=0),
-            "cheetah_run",
+            functools.partial(
+                play,
+                make=DeepMindControl,
+                size=(32, 48),
+                camera=camera,
+                decisions=0,
+            ),
+            TASKS["cheetah_run"],
         )
         for camera in (0, 1)
     )

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from planet_tf.control.mpc_agent import Memory, MPCAgent, initial, perceive
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
-from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.files import UNREADABLE, atomic_write
 from planet_tf.tools.noise import draw_normal, draw_uniform
 

@@ -16,7 +16,7 @@ from planet_tf.control.environments import (
     checked_action,
     finite_float32,
 )
-from planet_tf.control.tasks import EPISODE_FRAMES, Task
+from planet_tf.control.tasks import EPISODE_FRAMES, IMAGE_SHAPE, Task
 
 # Nearly every mujoco release breaks some dm_control release.
 _PINS = {"dm_control": "1.0.50", "mujoco": "3.17.0"}
@@ -59,7 +59,7 @@ class DeepMindControl:
         self,
         task: Task,
         render_quality: Literal["original", "fast"] = "original",
-        size: tuple[int, int] = (64, 64),
+        size: tuple[int, int] = IMAGE_SHAPE[:2],
         action_repeat: int | None = None,
         camera: int | None = None,
     ):

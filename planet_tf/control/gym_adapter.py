@@ -16,7 +16,7 @@ from planet_tf.control.environments import (
     checked_action,
     finite_float32,
 )
-from planet_tf.control.tasks import EPISODE_FRAMES
+from planet_tf.control.tasks import EPISODE_FRAMES, IMAGE_SHAPE
 
 _INSTALL = "pip install 'gymnasium[mujoco,box2d]==1.4.0'"
 
@@ -62,7 +62,7 @@ class GymEnvironment:
         self,
         name: str,
         render_quality: Literal["original", "fast"] = "original",
-        size: tuple[int, int] = (64, 64),
+        size: tuple[int, int] = IMAGE_SHAPE[:2],
         action_repeat: int = 1,
     ):
         self._env = _make(name)

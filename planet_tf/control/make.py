@@ -16,7 +16,6 @@ from planet_tf.control.wrappers import ActionRepeat
 def make_environment(
     task_name: str,
     render_quality: Literal["original", "fast"] = "original",
-    size: tuple[int, int] = (64, 64),
     action_repeat: int | None = None,
     camera: int | None = None,
 ) -> Environment:
@@ -26,21 +25,22 @@ def make_environment(
         task_name: As for `tasks.get_task`.
         render_quality: This and the rest as for `DeepMindControl`. Worlds of
             a user's own module are seen as they are.
-        size: Height and width of the image.
         action_repeat: Replaces the task's.
         camera: Replaces the task's; dm_control only.
     """
     task = get_task(task_name)
     repeat = task.action_repeat if action_repeat is None else action_repeat
     if task.domain == "gym":
-        return GymEnvironment(task.name, render_quality, size, repeat)
+        return GymEnvironment(task.name, render_quality, action_repeat=repeat)
     if task.domain == "module":
         module, _, constructor = task.name.partition(":")
         world = getattr(importlib.import_module(module), constructor)()
         if problem := spec_problem(world):
             raise ValueError(problem)
         return world if repeat == 1 else ActionRepeat(world, repeat)
-    return DeepMindControl(task, render_quality, size, repeat, camera)
+    return DeepMindControl(
+        task, render_quality, action_repeat=repeat, camera=camera
+    )
 
 
 def choose_backend_for(tasks: Iterable[str]) -> None:

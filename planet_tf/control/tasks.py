@@ -12,6 +12,9 @@ from typing import NamedTuple
 EPISODE_FRAMES = 1000
 """Simulator steps in an episode, unless a world says otherwise."""
 
+IMAGE_SHAPE = (64, 64, 3)
+"""What the agent sees; the encoder and the decoder are made for it."""
+
 
 class Task(NamedTuple):
     """A task and how the agent sees and drives it."""
