@@ -8,7 +8,7 @@ import numpy as np
 from planet_tf import build, run_folder
 from planet_tf.control import distilled
 from planet_tf.control.mpc_agent import PlanRecord
-from planet_tf.networks.conv_ha import IMAGE_SHAPE
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.run_folder import Run
 from planet_tf.tools.files import checkpoints
 from planet_tf.training.checkpoint import restore_weights

@@ -4,7 +4,6 @@ from planet_tf import totals
 from planet_tf.collects import Collect
 from planet_tf.config import Config, ConfigError
 from planet_tf.control.distilled import Policy
-from planet_tf.control.environments import Spec
 from planet_tf.control.mpc_agent import MPCAgent
 from planet_tf.models.disagreement import Ensemble
 from planet_tf.models.drnn import DRNN
@@ -13,29 +12,10 @@ from planet_tf.models.ssm import SSM
 from planet_tf.models.value import Value
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
-from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+from planet_tf.networks.conv_ha import Decoder, Encoder
 from planet_tf.training.learner import Learner
 
 _MEMBERS = 5  # Of an ensemble, as in Plan2Explore.
-
-
-def check_worlds(config: Config, specs: dict[str, Spec]) -> None:
-    """What the flags alone do not tell.
-
-    Args:
-        config: The run's.
-        specs: Of its worlds, by task.
-
-    Raises:
-        ConfigError: One agent cannot learn in these worlds.
-    """
-    for task, spec in specs.items():
-        image = spec.observations.get("image")
-        if image != IMAGE_SHAPE:
-            raise ConfigError(
-                f"--tasks: the image of {task} has shape {image}, the model "
-                f"sees {IMAGE_SHAPE}"
-            )
 
 
 def world_model(
@@ -186,12 +166,12 @@ def _dynamics(
 def agents(
     config: Config, model: WorldModel, action_dim: int
 ) -> dict[tuple, MPCAgent]:
-    """The agents of a run's collectors, by `Collect.agent`.
+    """The agents of a run's collectors, by `Collect.agent_key`.
 
     Collectors that plan alike share one, which is compiled once.
     """
     return {
-        collect.agent: agent(config, model, action_dim, collect)
+        collect.agent_key: agent(config, model, action_dim, collect)
         for split in ("train", "test")
         for collect in config.collectors(split).values()
     }

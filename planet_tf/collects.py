@@ -57,7 +57,7 @@ class Collect:
         return self.horizon, self.amount, self.topk, self.iterations
 
     @property
-    def agent(self) -> tuple:
+    def agent_key(self) -> tuple:
         """What the agent has to be made for."""
         return self.objective, *self.planner
 

@@ -20,8 +20,8 @@ from absl import app, flags
 
 from planet_tf import config_flags, run_folder, worlds
 from planet_tf.control import episodes
-from planet_tf.control.environments import choose_backend_for
-from planet_tf.control.tasks import label
+from planet_tf.control.make import choose_backend_for
+from planet_tf.control.tasks import IMAGE_SHAPE, label
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold_int
 
@@ -94,7 +94,7 @@ def distil(
             print(line, flush=True)
             distilled.fit(policy, labels, updates, _BATCH, rng)
             distilled.save(policy, run.policy)
-    image = np.zeros([1, 64, 64, 3], np.uint8)
+    image = np.zeros([1, *IMAGE_SHAPE], np.uint8)
     agents = {
         "planner": planner,
         "policy": distilled.DistilledAgent(model, policy, run.action_dim),

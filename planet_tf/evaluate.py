@@ -19,8 +19,8 @@ import tqdm
 from absl import app, flags, logging
 
 from planet_tf import config_flags, run_folder, worlds
-from planet_tf.control.environments import choose_backend_for
 from planet_tf.control.episodes import collect, terminated
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.plan_quality import decisions
 from planet_tf.control.tasks import canonical, label
 from planet_tf.tools.files import expanded

@@ -45,7 +45,7 @@ print(json.dumps([[d.get("device_name", "GPU"),
 
 _FRAMES = """
 import sys, time
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 world = make_environment(sys.argv[1], sys.argv[2])
 world.reset(0)
 times = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from planet_tf.collects import Collect
-from planet_tf.control.collector import Collector
+from planet_tf.control.episode_source import EpisodeSource
 from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.mpc_agent import MPCAgent
 from planet_tf.tools.progress import Progress
@@ -23,15 +23,15 @@ class Players:
 
     Attributes:
         collects: The collectors by name, see `Config.collectors`.
-        agents: By `Collect.agent`, see `build.agents`.
-        collector: Has the worlds and the replay of this split.
+        agents: By `Collect.agent_key`, see `build.agents`.
+        source: Has the worlds and the replay of this split.
         schedule: The run's.
         progress: Counts the decisions.
     """
 
     collects: dict[str, Collect]
     agents: dict[tuple, MPCAgent]
-    collector: Collector
+    source: EpisodeSource
     schedule: Schedule
     progress: Progress
 
@@ -49,21 +49,21 @@ class Players:
         played = {}
         for name in self.collects if names is None else names:
             collect = self.collects[name]
-            agent = self.agents[collect.agent]
+            agent = self.agents[collect.agent_key]
             agent.action_noise = collect.action_noise * noise_scale(
                 self.schedule.collect_step(updates),
                 collect.action_noise_ramp,
                 collect.action_noise_min,
             )
             with memory_for("planning", "planner_amount", "planner_horizon"):
-                played[name] = self.collector.play(
+                played[name] = self.source.play(
                     agent, self.progress.played, collect.batch_size
                 )
         return played
 
     def record(self) -> None:
         """Adds what was played to the replay; see `Replay.add`."""
-        self.collector.record()
+        self.source.record()
 
 
 def scores(played: Played) -> dict[str, float]:

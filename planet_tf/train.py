@@ -32,9 +32,9 @@ from absl import app, flags, logging
 from planet_tf import config as configs
 from planet_tf import config_flags, machine, run_folder, totals, worlds
 from planet_tf.config import Config
-from planet_tf.control.collector import Collector
-from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.episode_source import EpisodeSource
 from planet_tf.control.episodes import RandomActions
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.tasks import get_task, label
 from planet_tf.tools.files import expanded
 from planet_tf.tools.interrupts import stop_in_order, undisturbed
@@ -82,7 +82,6 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         workers = worlds.start(config, stack)
         specs = [worker.spec for worker, *_ in workers.values()]
         action_dim = max(spec.action_dim for spec in specs)
-        build.check_worlds(config, dict(zip(workers, specs, strict=True)))
 
         # The model, what trains it, and the agents that plan in it.
         sizes = (config, action_dim, specs[0].observations)
@@ -141,19 +140,19 @@ def train(config: Config, logdir: pathlib.Path) -> None:
         )
 
         # Who plays, into which replay.
-        collectors = {
-            split: Collector(split, workers, into, config.seed, timers)
+        sources = {
+            split: EpisodeSource(split, workers, into, config.seed, timers)
             for split, into in (("train", replay), ("test", test_replay))
         }
         players = {
             split: Players(
                 config.collectors(split),
                 agents[split],
-                collectors[split],
+                sources[split],
                 schedule,
                 progress,
             )
-            for split in collectors
+            for split in sources
         }
         tester = Tester(
             config,
@@ -166,7 +165,7 @@ def train(config: Config, logdir: pathlib.Path) -> None:
             timers,
         )
         random = RandomActions(action_dim, config.seed_action_correlation)
-        for split, source in collectors.items():
+        for split, source in sources.items():
             total = config.seed_episodes(split)
             for task in source.missing(total):
                 [played] = source.play_task(task, random, progress.played, 1)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from planet_tf.config import Config
 from planet_tf.control.check_env import glance
-from planet_tf.control.environments import Environment, make_environment
+from planet_tf.control.environments import Environment
+from planet_tf.control.make import make_environment
 from planet_tf.control.tasks import SUITE, get_task, label
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.validation import check_length
@@ -30,9 +31,9 @@ def start(
     }
 
 
-def worker(config: Config, task: str) -> contextlib.AbstractContextManager:
-    """The world of a task in its own process, closed at the end."""
-    return contextlib.closing(Worker(_constructor(config, task)))
+def worker(config: Config, task: str) -> Worker:
+    """The world of a task in its own process; to be closed."""
+    return Worker(_constructor(config, task))
 
 
 def _constructor(config: Config, task: str) -> Callable[[], Environment]:
@@ -62,10 +63,8 @@ def try_unknown(config: Config) -> None:
         if get_task(task).domain in SUITE:
             continue
         try:
-            world = Worker(
-                functools.partial(_tried, _constructor(config, task))
-            )
-            with contextlib.closing(world):
+            tried = functools.partial(_tried, _constructor(config, task))
+            with Worker(tried) as world:
                 spec = world.spec
         except WorkerError as error:
             # The last exception of the traceback, to the end of its message.

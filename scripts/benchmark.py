@@ -35,7 +35,7 @@ from absl import app, flags, logging
 
 from planet_tf import config_flags
 from planet_tf.config import Config
-from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.workers import Worker
 from planet_tf.validation import validate
 from scripts.benchmark_parts import NAMES, PLAIN, MatrixProduct, Part, parts

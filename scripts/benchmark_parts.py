@@ -17,8 +17,9 @@ import numpy as np
 from planet_tf import machine, totals
 from planet_tf.config import Config
 from planet_tf.control import episodes
-from planet_tf.control.environments import DeepMindControl, Spec
-from planet_tf.control.tasks import SUITE, get_task, label
+from planet_tf.control.dm_control_adapter import DeepMindControl
+from planet_tf.control.environments import Spec
+from planet_tf.control.tasks import IMAGE_SHAPE, SUITE, get_task, label
 from planet_tf.control.workers import Worker
 from planet_tf.tools import flops
 from planet_tf.tools.quiet import without_cuda_complaints
@@ -207,7 +208,7 @@ def _episode(
     """One of so many rows, without a meaning."""
     actions = rng.uniform(-1, 1, [rows, spec.action_dim])
     return {
-        "image": rng.integers(0, 256, [rows, 64, 64, 3], np.uint8),
+        "image": rng.integers(0, 256, [rows, *IMAGE_SHAPE], np.uint8),
         "action": actions.astype(np.float32),
         "reward": np.zeros(rows, np.float32),
     }

@@ -13,7 +13,7 @@ The exit status is 0 if all is well, 1 if not, and 2 if it cannot be made.
 import sys
 
 from planet_tf.control.check_env import SLOW, check_env
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 from scripts.command_line import Parser
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from absl import app, flags
 
 from planet_tf import config_flags
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 from planet_tf.control.tasks import TASKS
 
 _FRAMES = flags.DEFINE_integer("frames", 40, "Frames per task.", lower_bound=1)

@@ -11,8 +11,8 @@ from absl import app, flags
 
 from planet_tf import config_flags
 from planet_tf.control import rendering
-from planet_tf.control.environments import make_environment
 from planet_tf.control.episodes import RandomActions, collect, episode_return
+from planet_tf.control.make import make_environment
 from planet_tf.control.workers import Worker
 
 _TASK = flags.DEFINE_string("task", "cup_catch", "Task.")

@@ -20,6 +20,7 @@ import tensorflow_probability as tfp
 
 from planet_tf import build
 from planet_tf.config import Config
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models import cell, rssm
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks import conv_ha
@@ -39,7 +40,7 @@ class Decoder(conv_ha.Decoder):
                 x = self._act(x)
             x = tf.keras.ops.conv_transpose(x, kernel, strides=2)
             x = tf.nn.bias_add(x, self.biases[i])
-        return tf.reshape(x, [*features.shape[:-1], *conv_ha.IMAGE_SHAPE])
+        return tf.reshape(x, [*features.shape[:-1], *IMAGE_SHAPE])
 
     def log_prob(self, mean: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
         """As the parent's."""

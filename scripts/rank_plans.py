@@ -29,7 +29,7 @@ import numpy as np
 from absl import app, flags
 
 from planet_tf import config_flags, run_folder, worlds
-from planet_tf.control.environments import choose_backend_for
+from planet_tf.control.make import choose_backend_for
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
 from planet_tf.control.workers import Worker

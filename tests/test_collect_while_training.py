@@ -11,7 +11,7 @@ import types
 import pytest
 
 from planet_tf import train
-from planet_tf.control.collector import ATTEMPTS
+from planet_tf.control.episode_source import ATTEMPTS
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools import files
 from planet_tf.training.learner import Learner

@@ -148,7 +148,7 @@ def test_who_explores():
     assert config.collectors("test")["test"].objective == "reward"
     config = parse("--train_collects=[{}, {name: x, objective: disagreement}]")
     first, second = config.collectors("train").values()
-    assert config.explores and first.agent == ("reward", *second.planner)
+    assert config.explores and first.agent_key == ("reward", *second.planner)
 
 
 def test_random_collection_leaves_the_test_agent_its_planner():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from planet_tf.control.dummy import Dummy
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 
 
 def squares(image):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from planet_tf import heldout, run_folder, train
-from planet_tf.control.collector import ATTEMPTS, Collector
+from planet_tf.control.episode_source import ATTEMPTS, EpisodeSource
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools import files
@@ -45,9 +45,9 @@ def _play(tmp_path, failures, ending="die"):
     replay = Replay(tmp_path / "episodes")
     timeout = 5.0 if ending == "hang" else 300.0
     with Worker(constructor, timeout) as worker:
-        collector = Collector("train", {"cup": [worker]}, replay, seed=0)
-        (episode,) = collector.play(RandomActions(2))["cup"]
-        collector.record()
+        source = EpisodeSource("train", {"cup": [worker]}, replay, seed=0)
+        (episode,) = source.play(RandomActions(2))["cup"]
+        source.record()
         return episode, replay
 
 

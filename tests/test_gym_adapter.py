@@ -12,7 +12,7 @@ import pytest
 
 from planet_tf import train
 from planet_tf.control import gym_adapter
-from planet_tf.control.environments import make_environment
+from planet_tf.control.make import make_environment
 from planet_tf.control.workers import Worker
 from tests import runs
 
@@ -100,7 +100,7 @@ def test_cut_off_is_not_terminated(make, name, terminated):
 
 
 def test_frame_is_scaled_by_areas(make):
-    world, _ = make(size=(64, 64))
+    world, _ = make()
     observation = world.reset(0)
     image = observation["image"]
     assert world.spec.observations == {
@@ -112,7 +112,9 @@ def test_frame_is_scaled_by_areas(make):
     expected = np.zeros([64, 64, 3])
     expected[32:, 32:] = 255
     np.testing.assert_array_equal(image, expected)
-    odd = make(size=(3, 4))[0].reset(0)["image"]
+    name = FAKE.format("Counter").removeprefix("gym:")
+    other = gym_adapter.GymEnvironment(name, size=(3, 4))
+    odd = other.reset(0)["image"]
     assert odd.shape == (3, 4, 3)
     # The middle third of the height is half black, half white.
     np.testing.assert_allclose(odd[:, 3, 0], [0, 127.5, 255], atol=1)
@@ -215,7 +217,7 @@ def test_without_gymnasium():
 def test_camera_follows_the_cheetah():
     """In a process of its own, because it renders."""
     code = (
-        "from planet_tf.control.environments import make_environment as make\n"
+        "from planet_tf.control.make import make_environment as make\n"
         "world = make('gym:HalfCheetah-v5', 'fast')\n"
         "one = world.reset(0)['image'].astype(int)\n"
         "world._env.unwrapped.data.qpos[0] += 100\n"

@@ -17,7 +17,7 @@ def schedule(**changes) -> Schedule:
         "test_steps": 50,
         "batch": 50,
         "max_steps": 50_000_000,
-        "collectors": {"train": Interval(5000, 5000)},
+        "intervals": {"train": Interval(5000, 5000)},
     }
     return Schedule(**{**values, **changes})
 
@@ -40,7 +40,7 @@ def test_collections_happen_where_the_original_has_them():
 def test_collectors_have_intervals_of_their_own():
     """The second begins sooner and ends; the first must not notice."""
     both = schedule(
-        collectors={
+        intervals={
             "train": Interval(5000, 5000),
             "train_b": Interval(100, 700, 9000),
         }
@@ -52,7 +52,7 @@ def test_collectors_have_intervals_of_their_own():
         ("train_b", "schedule_collect_until"),
     ):
         np.testing.assert_array_equal([name in x for x in due], GOLDEN[array])
-        count = both.collectors[name].count(steps[-1], 50)
+        count = both.intervals[name].count(steps[-1], 50)
         assert count == GOLDEN[array].sum()
 
 
@@ -121,7 +121,7 @@ def test_stops_are_all_that_is_due_and_no_more():
         batch=5,
         train_steps=20,
         max_steps=700,
-        collectors={"a": Interval(15, 15), "b": Interval(40, 55, 300)},
+        intervals={"a": Interval(15, 15), "b": Interval(40, 55, 300)},
     )
     due = [
         u

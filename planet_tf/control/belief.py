@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models.world_model import WorldModel
-from planet_tf.networks.conv_ha import IMAGE_SHAPE
 
 
 class Memory(NamedTuple):

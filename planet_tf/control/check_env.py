@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from planet_tf.control.environments import Environment, Spec
+from planet_tf.control.tasks import IMAGE_SHAPE
 
-IMAGE = (64, 64, 3)
 SLOW = 0.2  # seconds a decision; the `cpu` preset plans one in half of that
 _FEW = 20  # decisions of the episodes that are played for a comparison
 
@@ -93,8 +93,8 @@ def spec_problem(world: Environment | Any) -> str:
         if not isinstance(value, numbers.Integral) or value < 1:
             return f"spec.{name} is {value!r}, not an integer above 0."
     shape = spec.observations.get("image")
-    if shape != IMAGE:
-        return f"spec.observations['image'] is {shape}, not {IMAGE}."
+    if shape != IMAGE_SHAPE:
+        return f"spec.observations['image'] is {shape}, not {IMAGE_SHAPE}."
     if spec.observations.get("terminated", ()) != ():
         return "spec.observations['terminated'] is not ()."
     for name in ("action", "reward"):
@@ -124,7 +124,7 @@ def _check(world: Environment, log: _Log, slow: float) -> str:
         seconds <= slow,
         f"It is slow: {1000 * seconds:.0f} ms a decision, of which training "
         "needs many thousands. Rendering usually takes most of it; draw "
-        f"{IMAGE[0]}x{IMAGE[1]} pixels.",
+        f"{IMAGE_SHAPE[0]}x{IMAGE_SHAPE[1]} pixels.",
     )
     _check_determinism(world, episode, log)
     early = len(rewards) < world.spec.episode_length
@@ -226,7 +226,7 @@ def _checked(
             f"{name} is {array.dtype}, not {np.dtype(dtype)}.",
             tolerated=name != "image",
         )
-        shape = IMAGE if name == "image" else expected.get(name, array.shape)
+        shape = expected.get(name, array.shape)
         log.require(
             array.shape == tuple(shape),
             f"{name} has shape {array.shape}, not {tuple(shape)}.",

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from planet_tf.control.belief import Memory, initial, perceive
 from planet_tf.control.mpc_agent import MPCAgent
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
-from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.files import UNREADABLE, atomic_write
 from planet_tf.tools.noise import draw_normal, draw_uniform
 

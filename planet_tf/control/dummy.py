@@ -11,7 +11,7 @@ from planet_tf.control.environments import (
     Spec,
     checked_action,
 )
-from planet_tf.control.tasks import EPISODE_FRAMES
+from planet_tf.control.tasks import EPISODE_FRAMES, IMAGE_SHAPE
 
 _SIDE = 10  # pixels, of both squares
 _SPEED = 0.02  # of half the picture's width, at most, in a step
@@ -35,7 +35,7 @@ class Dummy:
     spec = Spec(
         action_dim=2,
         episode_length=EPISODE_FRAMES,
-        observations={"image": (64, 64, 3), "position": (2,), "goal": (2,)},
+        observations={"image": IMAGE_SHAPE, "position": (2,), "goal": (2,)},
     )
 
     def __init__(self):
@@ -68,7 +68,7 @@ class Dummy:
         """Does nothing; there is nothing to release."""
 
     def _observe(self) -> Observation:
-        image = np.full([64, 64, 3], 40, np.uint8)
+        image = np.full(IMAGE_SHAPE, 40, np.uint8)
         _draw(image, self._goal, (60, 60, 255))
         _draw(image, self._position, (255, 60, 60))
         return {
@@ -79,5 +79,5 @@ class Dummy:
 
 
 def _draw(image: np.ndarray, place: np.ndarray, colour: tuple) -> None:
-    left, top = np.round((place + 1) / 2 * (64 - _SIDE)).astype(int)
+    left, top = np.round((place + 1) / 2 * (IMAGE_SHAPE[0] - _SIDE)).astype(int)
     image[top : top + _SIDE, left : left + _SIDE] = colour

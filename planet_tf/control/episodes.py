@@ -10,15 +10,14 @@ model reads row t as "in the previous state, action t led here" and nothing is
 shifted anywhere else (original `CollectDataset`).
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 
 from planet_tf.control.workers import Worker
+from planet_tf.tools.progress import Timers
 from planet_tf.tools.seeding import fold_int
 
 # image uint8 [N+1, 64, 64, 3], action float32 [N+1, A], reward float32 [N+1]
@@ -26,8 +25,6 @@ from planet_tf.tools.seeding import fold_int
 # `terminated` [N+1]: 1 where the world has ended for good, and nothing can be
 # gained any more; where it is 0 or missing, the episode was cut off.
 Episode = dict[str, np.ndarray]
-
-Timers = Callable[[str], AbstractContextManager]
 
 
 class Policy(Protocol):
@@ -116,7 +113,7 @@ def collect(
         ValueError: The policy's actions have the wrong shape, are not finite
             or leave [-1, 1].
     """
-    timers = timers or (lambda name: contextlib.nullcontext())
+    timers = timers or Timers()
     with timers("simulate"):
         promises = [w.reset(s) for w, s in zip(workers, seeds, strict=True)]
         observations = [promise() for promise in promises]

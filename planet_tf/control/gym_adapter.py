@@ -1,6 +1,6 @@
 """Gymnasium's environments as the agent sees dm_control's, `--task=gym:NAME`.
 
-Like `environments.py`, for worker processes. Gymnasium is an extra dependency,
+For worker processes, see `environments.py`. Gymnasium is an extra dependency,
 and imported only when such a world is made.
 """
 
@@ -14,10 +14,9 @@ from planet_tf.control.environments import (
     Observation,
     Spec,
     checked_action,
-    draw_fast,
     finite_float32,
 )
-from planet_tf.control.tasks import EPISODE_FRAMES
+from planet_tf.control.tasks import EPISODE_FRAMES, IMAGE_SHAPE
 
 _INSTALL = "pip install 'gymnasium[mujoco,box2d]==1.4.0'"
 
@@ -63,7 +62,7 @@ class GymEnvironment:
         self,
         name: str,
         render_quality: Literal["original", "fast"] = "original",
-        size: tuple[int, int] = (64, 64),
+        size: tuple[int, int] = IMAGE_SHAPE[:2],
         action_repeat: int = 1,
     ):
         self._env = _make(name)
@@ -185,7 +184,7 @@ def _prepare_mujoco(env, fast_size: tuple[int, int] | None) -> None:
     rendering.choose_backend()  # Keeps to MUJOCO_GL, if that is set.
     if fast_size:
         renderer.height, renderer.width = fast_size
-        draw_fast(env.model.vis)
+        rendering.draw_fast(env.model.vis)
     # Gymnasium 1.4 looks from a fixed place, and HalfCheetah runs out of the
     # picture; the camera "track" follows it, as in the original's Gym.
     cameras = [env.model.camera(i).name for i in range(env.model.ncam)]

@@ -18,8 +18,8 @@ from planet_tf.control.objectives import (
     total_reward,
 )
 from planet_tf.control.planning import Search, cross_entropy_method
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models.world_model import WorldModel
-from planet_tf.networks.conv_ha import IMAGE_SHAPE
 from planet_tf.tools.noise import draw_normal, draw_uniform
 
 

@@ -8,7 +8,7 @@ to render a frame in a process of its own.
 import os
 import subprocess
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _PROBE = """
 from dm_control import mujoco
@@ -84,3 +84,15 @@ def choose_backend(timeout: float = 60.0) -> Backend:
         + "\n- ".join(failures)
         + _HELP
     )
+
+
+def draw_fast(visual: Any) -> None:
+    """Trades hard edges and coarse shadows for time, in a MuJoCo model.
+
+    Args:
+        visual: The model's `vis`; read when its first frame is drawn.
+    """
+    # Deviates from planet: it has MuJoCo's defaults, which take three times as
+    # long; effect on return: unmeasured.
+    visual.quality.shadowsize = 256
+    visual.quality.offsamples = 0

@@ -11,7 +11,8 @@ import os
 
 import numpy as np
 
-from planet_tf.control.environments import DeepMindControl, Observation
+from planet_tf.control.dm_control_adapter import DeepMindControl
+from planet_tf.control.environments import Observation
 from planet_tf.control.rewards import Steps, get_reward
 from planet_tf.control.tasks import get_task
 

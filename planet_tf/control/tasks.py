@@ -12,6 +12,9 @@ from typing import NamedTuple
 EPISODE_FRAMES = 1000
 """Simulator steps in an episode, unless a world says otherwise."""
 
+IMAGE_SHAPE = (64, 64, 3)
+"""What the agent sees; the encoder and the decoder are made for it."""
+
 
 class Task(NamedTuple):
     """A task and how the agent sees and drives it."""
@@ -92,7 +95,7 @@ def get_task(name: str) -> Task:
     """Finds a task by its name.
 
     Args:
-        name: A key of TASKS or OTHERS, or one of
+        name: A key of TASKS or OTHERS, or one of these:
             "domain-task" as dm_control spells them, such as "hopper-hop" or
             "ball_in_cup-catch". Those that are not in TASKS get an action
             repeat of 2, the smallest the original uses there.

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.models import cell
 from planet_tf.models.disagreement import Ensemble
 from planet_tf.models.overshooting import overshoot
 from planet_tf.models.value import Value
 from planet_tf.networks.basic import VectorHead
-from planet_tf.networks.conv_ha import IMAGE_SHAPE, Decoder, Encoder
+from planet_tf.networks.conv_ha import Decoder, Encoder
 from planet_tf.tools.devices import in_branches
 from planet_tf.tools.noise import draw_normal, draw_uniform
 from planet_tf.tools.preprocess import postprocess, preprocess

@@ -10,12 +10,11 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.networks import convolutions
 from planet_tf.networks.basic import ACTIVATIONS, Dense, in_precision
 
 tfd = tfp.distributions
-
-IMAGE_SHAPE = (64, 64, 3)
 
 
 class Encoder(tf.keras.layers.Layer):

@@ -7,6 +7,7 @@ decisions has N+1 rows, see `planet_tf/control/episodes.py`.
 import collections
 import concurrent.futures
 import logging
+import math
 import pathlib
 import re
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.tools.chunks import (
     Batch,
     Episode,
@@ -390,7 +392,7 @@ def size_when_full(episodes: int, length: float) -> int:
         episodes: At the end of the run.
         length: Decisions in each, on average.
     """
-    return round(episodes * (length + 1) * 64 * 64 * 3)
+    return round(episodes * (length + 1) * math.prod(IMAGE_SHAPE))
 
 
 def _drop(directory: pathlib.Path, end: int) -> None:

@@ -52,14 +52,14 @@ class Schedule:
         test_steps: Units of testing in an epoch, rounded up likewise.
         batch: Units per update, the batch size B.
         max_steps: The run ends when train and test units reach this.
-        collectors: When each of them plays, by name.
+        intervals: When each collector plays, by name.
     """
 
     train_steps: int
     test_steps: int
     batch: int
     max_steps: int
-    collectors: dict[str, Interval]
+    intervals: dict[str, Interval]
 
     @property
     def epoch_updates(self) -> int:
@@ -95,7 +95,7 @@ class Schedule:
         step = self.collect_step(updates)
         return [
             name
-            for name, interval in self.collectors.items()
+            for name, interval in self.intervals.items()
             if interval.due(step, self.batch)
         ]
 

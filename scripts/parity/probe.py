@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from planet_tf.control.environments import DeepMindControl, Observation
-from planet_tf.control.tasks import get_task
+from planet_tf.control.dm_control_adapter import DeepMindControl
+from planet_tf.control.environments import Observation
+from planet_tf.control.tasks import IMAGE_SHAPE, get_task
 
 _SEEDS = 1000  # Trying them all takes 0.3 s, the cheetah 4 s.
 
@@ -70,7 +71,7 @@ class Probe(DeepMindControl):
         """The image, uint8 [64, 64, 3]."""
         if self.draw:
             return super().render()
-        return np.zeros([64, 64, 3], np.uint8)
+        return np.zeros(IMAGE_SHAPE, np.uint8)
 
     def _observe(self, arrays: Any) -> Observation:
         observation = super()._observe(arrays)

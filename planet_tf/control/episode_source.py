@@ -5,21 +5,22 @@ from collections.abc import Callable, Iterator
 
 from planet_tf.control import episodes
 from planet_tf.control.workers import Worker, WorkerError
+from planet_tf.tools.progress import Timers
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.seeding import fold_int
 
 ATTEMPTS = 3  # Failures in a row of one world that end a run.
 
 
-class Collector:
+class EpisodeSource:
     """One of the run's two sources of episodes: train or test.
 
     What was played is held back until `record`, so that a thread may play
     while another one draws from the replay.
 
     Args:
-        name: Distinguishes its random streams: collectors of one run that
-            share a name would play the same worlds.
+        name: Distinguishes its random streams: sources of one run that share
+            a name would play the same worlds.
         workers: The worlds of each task, by task name. Those of one task are
             played side by side, planned in one batch.
         replay: Where the episodes go.
@@ -30,10 +31,10 @@ class Collector:
     def __init__(
         self,
         name: str,
-        workers: dict[str, Worker],
+        workers: dict[str, list[Worker]],
         replay: Replay,
         seed: int,
-        timers: episodes.Timers | None = None,
+        timers: Timers | None = None,
     ):
         self.name = name
         self._workers = workers
