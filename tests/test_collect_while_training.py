@@ -10,10 +10,10 @@ import types
 
 import pytest
 
-from planet_tf import train
 from planet_tf.control.episode_source import ATTEMPTS
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools import files
+from planet_tf.training import trainer
 from planet_tf.training.learner import Learner
 from tests import runs
 
@@ -57,7 +57,7 @@ def test_nothing_depends_on_which_is_faster(tmp_path, monkeypatch):
     """
     with monkeypatch.context() as patch:
         _play_last(patch)
-        train.train(CONFIG, tmp_path / "reference")
+        trainer.train(CONFIG, tmp_path / "reference")
 
     _play_first(monkeypatch)
     with monkeypatch.context() as patch:
@@ -71,8 +71,8 @@ def test_nothing_depends_on_which_is_faster(tmp_path, monkeypatch):
 
         patch.setattr(Learner, "update", stopped)
         with pytest.raises(KeyboardInterrupt):
-            train.train(CONFIG, tmp_path / "run")
-    train.train(CONFIG, tmp_path / "run")
+            trainer.train(CONFIG, tmp_path / "run")
+    trainer.train(CONFIG, tmp_path / "run")
     runs.assert_same(tmp_path / "reference", tmp_path / "run", [2, 3, 4])
 
 
@@ -94,7 +94,7 @@ def test_a_world_that_always_fails_ends_the_run(tmp_path, monkeypatch, caplog):
     """As in the main thread."""
     _signal_worlds(monkeypatch, signal.SIGKILL)
     with pytest.raises(WorkerError, match="failed 3 times in a row"):
-        train.train(CONFIG, tmp_path)
+        trainer.train(CONFIG, tmp_path)
     assert len(caplog.records) == ATTEMPTS - 1
     assert list(files.checkpoints(tmp_path / "checkpoints")) == [2, 0]
 
@@ -111,7 +111,7 @@ def test_a_run_ends_beside_a_world_that_hangs(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(Learner, "update", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train.train(CONFIG, tmp_path)
+        trainer.train(CONFIG, tmp_path)
     assert time.monotonic() - raised[0] < 20
     assert not [t for t in threading.enumerate() if "worlds" in t.name]
     assert not caplog.records

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet_tf import heldout, run_folder, train
+from planet_tf import heldout, run_folder
 from planet_tf.control.episode_source import ATTEMPTS, EpisodeSource
 from planet_tf.control.episodes import RandomActions
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools import files
 from planet_tf.tools.replay import Replay
 from planet_tf.tools.summaries import Logger
+from planet_tf.training import trainer
 from planet_tf.training.checkpoint import Checkpoint, Position, Saver
 from planet_tf.training.guards import SkippedUpdates, memory_for
 from planet_tf.training.learner import Learner
@@ -174,9 +175,9 @@ def test_spoilt_weights_are_not_saved(tmp_path, eager, caplog):
     config = dataclasses.replace(runs.FOUR_UPDATES, deterministic=False)
     wild = dataclasses.replace(config, main_learning_rate=1e30)
     with pytest.raises(FloatingPointError, match="3 updates in a row"):
-        train.train(wild, tmp_path)
+        trainer.train(wild, tmp_path)
     assert list(files.checkpoints(tmp_path / "checkpoints")) == [0]
-    train.train(config, tmp_path)
+    trainer.train(config, tmp_path)
     rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").open()]
     assert [row["updates"] for row in rows] == [2, 3, 4]
     assert not any(row["train/skipped"] for row in rows)
@@ -198,7 +199,7 @@ def test_a_run_saves_in_time_and_says_what_to_lower(
 
     monkeypatch.setattr(Learner, "update", fails)
     with pytest.raises(MemoryError, match="an update. Lower --batch_shape"):
-        train.train(runs.FOUR_UPDATES, tmp_path)
+        trainer.train(runs.FOUR_UPDATES, tmp_path)
 
 
 def test_chunks_of_a_batch_are_named(tmp_path):
@@ -294,7 +295,7 @@ def test_a_run_goes_on_without_files_that_do_not_fit_its_worlds(
         for number, episode in enumerate(bad):
             name = f"00000{number}-dummy-20260101T000000.npz"
             np.savez(folder / name, **episode)
-    train.train(config, tmp_path)
+    trainer.train(config, tmp_path)
     assert len(caplog.records) == 6
     assert "Without 6 episode file(s)" in capsys.readouterr().out
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()

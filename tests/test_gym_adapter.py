@@ -10,10 +10,10 @@ import tomllib
 import numpy as np
 import pytest
 
-from planet_tf import train
 from planet_tf.control import gym_adapter
 from planet_tf.control.make import make_environment
 from planet_tf.control.workers import Worker
+from planet_tf.training import trainer
 from tests import runs
 
 pytest.importorskip("gymnasium")
@@ -233,7 +233,7 @@ def test_trains(tmp_path, eager):
     config = dataclasses.replace(
         runs.FOUR_UPDATES, tasks=(FAKE.format("Counter"),)
     )
-    train.train(config, tmp_path)
+    trainer.train(config, tmp_path)
     paths = sorted((tmp_path / "train_episodes").glob("*.npz"))
     assert len(paths) == 4
     for path in paths:

@@ -28,6 +28,7 @@ from planet_tf import (
     train,
 )
 from planet_tf.collects import Collect
+from planet_tf.training import trainer
 from tests import runs
 
 COMMAND = [sys.executable, "-m", "planet_tf.train", "--task=cup_catch"]
@@ -88,7 +89,7 @@ def test_means_of_a_round_whose_losses_were_changed():
         {"loss": 3.0, "skipped": 0.0},
         {"loss": np.nan, "skipped": 1.0},
     ]
-    assert train._mean(losses) == {
+    assert trainer._mean(losses) == {
         "train/loss": 2.0,
         "train/overshooting": 2.0,
         "train/skipped": 1.0,

@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from planet_tf import build, config_flags, train
+from planet_tf import build, config_flags
 from planet_tf import config as configs
 from planet_tf.control import rendering
+from planet_tf.training import trainer
 from planet_tf.training.checkpoint import Checkpoint, Position
 from planet_tf.training.learner import Learner
 
@@ -47,7 +48,7 @@ def _run(logdir, *arguments):
     """Two updates, a collection after the second, and a test."""
     rendering.choose_backend()
     config = _config(*arguments)
-    train.train(config, logdir)
+    trainer.train(config, logdir)
     lines = (logdir / "metrics.jsonl").read_text().splitlines()
     (metrics,) = [json.loads(line) for line in lines]
     assert metrics["updates"] == 2 and metrics["train/skipped"] == 0

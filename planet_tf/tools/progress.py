@@ -143,3 +143,26 @@ class Progress:
 
     def _render(self, **extra: float) -> None:
         self._bar.set_postfix({**extra, **self._notes}, refresh=False)
+
+
+class Pace:
+    """How long the rest of a run will take."""
+
+    def __init__(self):
+        self._first = None
+
+    def left(self, done: int, total: int) -> float | None:
+        """Seconds for the rest, at the speed since the first call.
+
+        None at the first, as what came before it has the start-up in it.
+
+        Args:
+            done: Updates so far, more at each call.
+            total: Those of the run.
+        """
+        now = time.time()
+        if self._first is None:
+            self._first = now, done
+            return None
+        since, before = self._first
+        return (now - since) / (done - before) * (total - done)

@@ -55,6 +55,11 @@ class Position(NamedTuple):
     test_episodes: int | None = None
     best_score: float = -math.inf  # Highest test score so far.
 
+    @property
+    def start(self) -> int:
+        """Updates that were done before this round."""
+        return self.updates - len(self.losses)
+
 
 class Checkpoint:
     """Saves and restores weights, optimizer and position of a run.
