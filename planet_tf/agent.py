@@ -11,7 +11,6 @@ from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.control.tasks import IMAGE_SHAPE
 from planet_tf.run_folder import Run
 from planet_tf.tools.files import checkpoints
-from planet_tf.training.checkpoint import restore_weights
 from planet_tf.validation import validate
 
 
@@ -32,8 +31,7 @@ class Agent:
 
     def __init__(self, run: Run, record: bool = False, policy: bool = False):
         self.run = run
-        model = build.world_model(run.config, run.action_dim, run.observations)
-        restore_weights(run.checkpoint, model)
+        model = build.restored(run)
         sizes = (run.config, model, run.action_dim)
         if policy:
             network = build.policy(*sizes)

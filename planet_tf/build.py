@@ -13,6 +13,8 @@ from planet_tf.models.value import Value
 from planet_tf.models.world_model import WorldModel
 from planet_tf.networks.basic import VectorHead
 from planet_tf.networks.conv_ha import Decoder, Encoder
+from planet_tf.run_folder import Run
+from planet_tf.training.checkpoint import restore_weights
 from planet_tf.training.learner import Learner
 
 _MEMBERS = 5  # Of an ensemble, as in Plan2Explore.
@@ -115,6 +117,17 @@ def world_model(
         overshooting_distance=config.overshooting_distance,
         overshooting_stop=config.os_stop_posterior_grad,
     )
+
+
+def restored(run: Run) -> WorldModel:
+    """The world model of a run, with the weights of its checkpoint.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    model = world_model(run.config, run.action_dim, run.observations)
+    restore_weights(run.checkpoint, model)
+    return model
 
 
 def learner(config: Config, model: WorldModel) -> Learner:

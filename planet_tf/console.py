@@ -10,7 +10,6 @@ from planet_tf.config import Config
 from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.workers import Worker
 from planet_tf.models.world_model import WorldModel
-from planet_tf.tools import flops
 from planet_tf.tools.devices import in_branches
 from planet_tf.tools.replay import size_when_full
 from planet_tf.training.schedule import Schedule
@@ -188,13 +187,7 @@ def _cpu_hours(
     rate = 2 * size**3 / (time.perf_counter() - start)
     total = schedule.total_updates * totals.update_flops(config, action_dim)
     for name, episodes in totals.collected(config).items():
-        it = config.collectors("train")[name]
-        plan = flops.plan_flops(
-            it.amount,
-            it.iterations,
-            it.horizon,
-            action_dim,
-            **totals.widths(config),
-        )
+        collect = config.collectors("train")[name]
+        plan = totals.plan_flops(config, action_dim, collect)
         total += episodes * length * plan
     return total / rate / 3600

@@ -112,13 +112,10 @@ def load(run: run_folder.Run) -> "MPCAgent":
 
         from planet_tf import build
         from planet_tf.tools import devices
-        from planet_tf.training.checkpoint import restore_weights
 
         devices.prepare()
     tf.keras.utils.set_random_seed(run.config.seed)
-    model = build.world_model(run.config, run.action_dim, run.observations)
-    restore_weights(run.checkpoint, model)
-    return build.agent(run.config, model, run.action_dim)
+    return build.agent(run.config, build.restored(run), run.action_dim)
 
 
 def _time(agent: episodes.Policy, image: np.ndarray, reps: int = 30) -> float:

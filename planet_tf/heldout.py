@@ -9,9 +9,7 @@ from planet_tf import build
 from planet_tf.control.tasks import label
 from planet_tf.run_folder import Run
 from planet_tf.tools.replay import KEYS, Replay, row_shapes
-from planet_tf.tools.seeding import fold
-from planet_tf.training.checkpoint import restore_weights
-from planet_tf.training.evaluation import Holdout, holdout
+from planet_tf.training.evaluation import Holdout, holdouts
 
 _BATCH = 20  # Sequences at a time.
 
@@ -30,30 +28,15 @@ def predict(run: Run, sequences: int, seed: int = 0) -> dict[str, Holdout]:
         ValueError: The checkpoint cannot be read, or there is no held-out
             episode of more than 5 rows.
     """
-    model = build.world_model(run.config, run.action_dim, run.observations)
-    restore_weights(run.checkpoint, model)
-    keys = (*KEYS, *model.diagnostics)
+    model = build.restored(run)
     replay = Replay(
         run.logdir / "test_episodes",
         read_only=True,
-        rows=row_shapes(run.action_dim, run.observations, keys),
+        rows=row_shapes(
+            run.action_dim, run.observations, (*KEYS, *model.diagnostics)
+        ),
     )
     tasks = [label(task) for task in run.config.tasks]
-    length = replay.sequence_length(tasks)
     count = math.ceil(sequences / _BATCH)
-    return {
-        task: holdout(
-            model,
-            replay.batches(
-                0,
-                count,
-                math.ceil(sequences / count),
-                length,
-                seed,
-                keys,
-                task,
-            ),
-            fold(seed, "holdout", 0),
-        )
-        for task in tasks
-    }
+    batch = math.ceil(sequences / count)
+    return holdouts(model, replay, tasks, count, batch, seed)

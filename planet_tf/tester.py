@@ -8,10 +8,9 @@ from planet_tf.config import Config
 from planet_tf.models.world_model import WorldModel
 from planet_tf.players import Players, scores
 from planet_tf.tools.progress import Timers
-from planet_tf.tools.replay import KEYS, Replay
-from planet_tf.tools.seeding import fold
+from planet_tf.tools.replay import Replay
 from planet_tf.tools.summaries import Logger
-from planet_tf.training.evaluation import holdout, merged
+from planet_tf.training.evaluation import holdouts, merged
 from planet_tf.training.guards import memory_for
 from planet_tf.training.schedule import Schedule
 
@@ -48,24 +47,16 @@ class Tester:
         # batches `test_steps` asks for.
         played = self.players.play(updates)
         self.players.record()
-        length = self.replay.sequence_length(self.tasks)
         with self.timers("evaluate"), memory_for("a test", "batch_shape"):
-            found = {
-                task: holdout(
-                    self.model,
-                    self.replay.batches(
-                        updates,
-                        self.schedule.test_batches,
-                        config.batch_shape[0],
-                        length,
-                        config.seed,
-                        (*KEYS, *self.model.diagnostics),
-                        task,
-                    ),
-                    fold(config.seed, "holdout", updates),
-                )
-                for task in self.tasks
-            }
+            found = holdouts(
+                self.model,
+                self.replay,
+                self.tasks,
+                self.schedule.test_batches,
+                config.batch_shape[0],
+                config.seed,
+                updates,
+            )
             metrics, curves = merged(found)
             if shown:
                 log = self.log

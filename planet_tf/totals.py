@@ -1,5 +1,6 @@
 """How large a run will be, from its config alone."""
 
+from planet_tf.collects import Collect
 from planet_tf.config import Config
 from planet_tf.tools import flops
 from planet_tf.training.schedule import Schedule
@@ -42,6 +43,20 @@ def update_flops(config: Config, action_dim: int) -> int:
         channels=encoder_channels(config),
         overshooting=config.overshooting_distance,
         reward_ahead=config.overshooting_reward_scale > 0,
+        **widths(config),
+    )
+
+
+def plan_flops(
+    config: Config, action_dim: int, collect: Collect | None = None
+) -> int:
+    """Operations of one plan, of a collector or the run's, likewise."""
+    collect = config.collector(collect or Collect())
+    return flops.plan_flops(
+        collect.amount,
+        collect.iterations,
+        collect.horizon,
+        action_dim,
         **widths(config),
     )
 

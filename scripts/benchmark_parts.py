@@ -21,7 +21,6 @@ from planet_tf.control.dm_control_adapter import DeepMindControl
 from planet_tf.control.environments import Spec
 from planet_tf.control.tasks import IMAGE_SHAPE, SUITE, get_task, label
 from planet_tf.control.workers import Worker
-from planet_tf.tools import flops
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.replay import Replay
 from planet_tf.worlds import worker
@@ -315,11 +314,7 @@ def _arithmetic(
     """GFLOP of an update and of a plan, where they are counted."""
     if config.model != "rssm" or config.model_layers != 1:
         return None, None
-    plan = flops.plan_flops(
-        config.planner_amount,
-        config.planner_iterations,
-        config.planner_horizon,
-        action_dim,
-        **totals.widths(config),
+    return (
+        totals.update_flops(config, action_dim) / 1e9,
+        totals.plan_flops(config, action_dim) / 1e9,
     )
-    return totals.update_flops(config, action_dim) / 1e9, plan / 1e9

@@ -105,12 +105,9 @@ def compare(
     # TensorFlow, which flags and a missing run need not wait for.
     with without_cuda_complaints():
         from planet_tf import build
-        from planet_tf.training.checkpoint import restore_weights
 
     config = run.config
-    model = build.world_model(config, run.action_dim, run.observations)
-    restore_weights(run.checkpoint, model)
-    policy = build.agent(config, model, run.action_dim)
+    policy = build.agent(config, build.restored(run), run.action_dim)
     repeat = config.action_repeat or None
     found = {"wide": [], "near": []}
     with contextlib.ExitStack() as stack:

@@ -200,7 +200,8 @@ def test_best_is_kept_apart(tmp_path):
     assert [p.name for p in tmp_path.glob("best/*.index")] == ["ckpt-3.index"]
     model, learner, checkpoint = _parts(tmp_path, seed=1)
     assert checkpoint.restore() == Position(5)
-    assert checkpoint.restore(best=True) == Position(3)
+    model, learner, checkpoint = _parts(tmp_path / "best", seed=1)
+    assert checkpoint.restore() == Position(3)
     for old, new in zip(saved, _values(model, learner), strict=True):
         np.testing.assert_array_equal(old, new)
 

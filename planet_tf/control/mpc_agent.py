@@ -53,12 +53,12 @@ class MPCAgent:
         elites: The best of them, which the next iteration samples around.
         iterations: Of the cross-entropy method.
         warm_start: Search around what the last plan left to do.
-        action_noise: Standard deviation of exploration noise on the first
-            action of the plan; 0 for evaluation. Can be set at any time.
         record: Keep what the planner thought; costs one more iteration.
 
     Attributes:
         model: The same.
+        action_noise: Standard deviation of exploration noise on the first
+            action of a plan, to be set at any time; 0 at first.
         memory: After the last decision; a `Memory`.
         records: With `record`, a `PlanRecord` of NumPy arrays for every
             decision since `reset`.
@@ -75,12 +75,11 @@ class MPCAgent:
         elites: int = 100,
         iterations: int = 10,
         warm_start: bool = False,
-        action_noise: float = 0.0,
         record: bool = False,
     ):
         if record and not iterations:
             raise ValueError("record needs at least one planner iteration")
-        self.action_noise = action_noise
+        self.action_noise = 0.0
         self.model = model
         self._action_dim = action_dim
         # Deviates from planet: the value is its paper's outlook, disagreement

@@ -36,6 +36,7 @@ _UNREADABLE = (
 # Folders of a checkpoint that is being written, and of one that is written but
 # not yet in its place. Named such that `_prune` removes them.
 _UNFINISHED, _FINISHED = "ckpt-unfinished", "ckpt-finished"
+_KEEP = 2  # Newest checkpoints, beside the best.
 
 
 class Position(NamedTuple):
@@ -72,7 +73,6 @@ class Checkpoint:
         directory: Created if missing.
         model: Built, as all its variables must exist.
         optimizer: Built likewise.
-        keep: Newest checkpoints to keep, beside the best.
         acting: Plays beside updates with the weights of the round's start.
     """
 
@@ -81,11 +81,9 @@ class Checkpoint:
         directory: str | pathlib.Path,
         model: WorldModel,
         optimizer: tf.keras.optimizers.Optimizer,
-        keep: int = 2,
         acting: WorldModel | None = None,
     ):
         self._directory = pathlib.Path(directory)
-        self._keep = keep
         self._model = model
         self._acting = acting
         self._optimizer = optimizer
@@ -111,7 +109,7 @@ class Checkpoint:
         Raises:
             OSError: It could not be written; earlier ones are intact.
         """
-        directory, keep = self._directory, self._keep
+        directory, keep = self._directory, _KEEP
         if best:
             directory, keep = directory / "best", 1
         self._position.assign(json.dumps(position._asdict()))
@@ -139,13 +137,10 @@ class Checkpoint:
             ) from error
         _prune(directory, name, keep)
 
-    def restore(self, best: bool = False) -> Position | None:
+    def restore(self) -> Position | None:
         """Loads the newest checkpoint that is readable.
 
         Newer ones are moved into the folder "damaged".
-
-        Args:
-            best: The one with the highest test score instead.
 
         Returns:
             What was saved with it; None without any.
@@ -154,7 +149,7 @@ class Checkpoint:
             OSError: The folder is not writable.
             ValueError: There are checkpoints but none could be read.
         """
-        directory = self._directory / "best" if best else self._directory
+        directory = self._directory
         _publish(directory)
         paths, damaged = checkpoints(directory), []
         for path in paths.values():

@@ -1,12 +1,14 @@
 """How good the model's predictions are on episodes it was not trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from planet_tf.models.world_model import OpenLoop, Prediction, WorldModel
+from planet_tf.tools.replay import KEYS, Replay
+from planet_tf.tools.seeding import fold
 from planet_tf.training.schedule import CONTEXT
 
 HORIZONS = (1, 5, 15, 45)  # Predicted steps whose errors are scalars.
@@ -86,6 +88,42 @@ def holdout(
         batch,
         found,
     )
+
+
+def holdouts(
+    model: WorldModel,
+    replay: Replay,
+    tasks: Sequence[str],
+    batches: int,
+    batch: int,
+    seed: int,
+    updates: int = 0,
+) -> dict[str, Holdout]:
+    """`holdout` for each task, of 50 rows or as many as each has.
+
+    Args:
+        model: The world model.
+        replay: Held-out episodes.
+        tasks: Of the run, by name in the replay.
+        batches: For each task.
+        batch: Sequences in each.
+        seed: The same seed and updates, the same sequences and noise, as long
+            as the episodes are the same.
+        updates: Of a run that is going on.
+
+    Raises:
+        ValueError: Of a task, there is no episode of more than 5 rows.
+    """
+    length = replay.sequence_length(tasks)
+    keys = (*KEYS, *model.diagnostics)
+    return {
+        task: holdout(
+            model,
+            replay.batches(updates, batches, batch, length, seed, keys, task),
+            fold(seed, "holdout", updates),
+        )
+        for task in tasks
+    }
 
 
 def merged(found: dict[str, Holdout]) -> tuple[dict, dict]:
