@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tqdm
-from absl import app, flags, logging
+from absl import flags, logging
 
-from planet_tf import config_flags, run_folder, worlds
+from planet_tf import command, run_folder, worlds
 from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.plan_quality import decisions
@@ -113,16 +113,11 @@ def evaluate(
     return result
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to the files."""
     logging.set_verbosity(logging.WARNING)
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+    with command.reported():
         agent, tasks, outdir = _prepare(flags.FLAGS)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     from planet_tf import evaluation_report
 
     values, run = flags.FLAGS, agent.run
@@ -170,11 +165,10 @@ def _prepare(
             raise ValueError(
                 f"--{name}={values[name].value}: must be at least {least}"
             )
-    if not values.logdir:
-        raise ValueError("--logdir: name the folder of a run")
+    logdir = command.logdir()
     planner = _overrides(values)
     # Checked before TensorFlow is loaded, which takes seconds.
-    run = run_folder.find(values.logdir, values.checkpoint)
+    run = run_folder.find(logdir, values.checkpoint)
     config = dataclasses.replace(run.config, **planner)
     validate(config)
     tasks = (values.task,) if values.task else config.tasks
@@ -188,7 +182,7 @@ def _prepare(
 
         devices.prepare()
         agent = load(
-            values.logdir,
+            logdir,
             values.checkpoint,
             record=config.planner_iterations > 0 and not values.policy,
             policy=values.policy,
@@ -221,13 +215,8 @@ def _overrides(values: flags.FlagValues) -> dict[str, int]:
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of the run.")
+    command.define_run()
     flags.DEFINE_integer("episodes", 10, "Episodes of each task.")
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
     flags.DEFINE_integer(
         "envs",
         0,
@@ -255,7 +244,4 @@ def define_flags() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     define_flags()
-    try:
-        app.run(main, flags_parser=config_flags.parse)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

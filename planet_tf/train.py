@@ -27,10 +27,10 @@ import traceback
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from planet_tf import command, config_flags, machine, run_folder, totals, worlds
 from planet_tf import config as configs
-from planet_tf import config_flags, machine, run_folder, totals, worlds
 from planet_tf.config import Config
 from planet_tf.control.episode_source import EpisodeSource
 from planet_tf.control.episodes import RandomActions
@@ -316,12 +316,10 @@ def _steps(config: Config, replay: Replay) -> dict[str, int]:
     return counters
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to `train`."""
     logging.set_verbosity(logging.WARNING)
     try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = config_flags.read()
         worlds.try_unknown(config)
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
@@ -369,7 +367,6 @@ def _default_logdir(config: Config) -> str:
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string(
         "logdir",
         None,
@@ -385,7 +382,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    try:
-        app.run(main, flags_parser=config_flags.parse)
-    except KeyboardInterrupt:  # Before there was anything to save.
-        sys.exit(130)
+    command.run(main)

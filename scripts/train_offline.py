@@ -32,9 +32,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command, config_flags
 from planet_tf.config import Config
 from planet_tf.control.tasks import label
 from planet_tf.tools.files import expanded
@@ -185,33 +185,25 @@ def _rewards(found: "list[Holdout]", horizon: int) -> list[float]:
     ]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to `compare`."""
     values = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
+    with command.reported():
         config = config_flags.read()
         chosen = values["task"].present or values["tasks"].present
         compare(
             config,
-            values.logdir,
+            command.logdir(),
             values.seconds,
             min(values.every, values.seconds),
             values.skip,
             [*map(label, config.tasks)] if chosen else None,
         )
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
 
 
 def define_flags() -> None:
     """The flags of this command."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string("logdir", None, "Folder of a run with episodes.")
     flags.DEFINE_float(
         "seconds", 180.0, "Processor time to train for, in seconds.", 0.0
@@ -230,4 +222,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)
