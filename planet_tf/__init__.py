@@ -46,6 +46,7 @@ def load(
 
     Raises:
         OSError: The folder is not readable.
+        TypeError: A parameter that is not the planner's.
         ValueError: There is no run, no such checkpoint or policy, or one that
             cannot be read; or the planner's parameters do not go together.
     """

@@ -13,10 +13,14 @@ import pathlib
 import yaml
 
 from planet_tf import __version__
-from planet_tf.collects import Collect
+from planet_tf.collects import PLANNER, Collect
 from planet_tf.tools import parameters
 from planet_tf.tools.files import atomic_write
 from planet_tf.tools.parameters import param
+
+# What can be replaced to act with a model that is there.
+SEARCH = tuple(f"planner_{name}" for name in PLANNER)
+ACTING = (*SEARCH, "planner_warm_start")
 
 _ACTIVATIONS = "relu | elu | tanh | swish | softplus | none"
 
@@ -330,10 +334,7 @@ class Config:
             "action_noise": self.train_action_noise if train else 0.0,
             "action_noise_ramp": self.action_noise_ramp,
             "action_noise_min": self.action_noise_min,
-            "horizon": self.planner_horizon,
-            "amount": self.planner_amount,
-            "topk": self.planner_topk,
-            "iterations": self.planner_iterations,
+            **{name: getattr(self, f"planner_{name}") for name in PLANNER},
         }
         left_open = {
             k: v for k, v in run.items() if getattr(collect, k) is None
@@ -342,17 +343,9 @@ class Config:
 
     def as_tested(self) -> "Config":
         """The same, with the planner of its tests as the run's."""
-        horizon, amount, topk, iterations = self.collectors("test")[
-            "test"
-        ].planner
-        return dataclasses.replace(
-            self,
-            test_collects=(Collect(),),
-            planner_horizon=horizon,
-            planner_amount=amount,
-            planner_topk=topk,
-            planner_iterations=iterations,
-        )
+        tested = self.collectors("test")["test"]
+        planner = {f"planner_{name}": getattr(tested, name) for name in PLANNER}
+        return dataclasses.replace(self, test_collects=(Collect(),), **planner)
 
     def collectors(self, split: str) -> dict[str, Collect]:
         """The complete collectors of "train" or "test".

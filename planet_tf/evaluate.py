@@ -19,6 +19,7 @@ import tqdm
 from absl import flags, logging
 
 from planet_tf import command, run_folder, worlds
+from planet_tf.config import ACTING, SEARCH
 from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.plan_quality import decisions
@@ -31,14 +32,6 @@ from planet_tf.validation import validate
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
     from planet_tf.agent import Agent
     from planet_tf.evaluation_report import Played
-
-_SEARCH = (
-    "planner_horizon",
-    "planner_amount",
-    "planner_topk",
-    "planner_iterations",
-)
-_PLANNER = (*_SEARCH, "planner_warm_start")
 
 
 def seeds(seed: int, task: str, count: int) -> list[int]:
@@ -130,7 +123,7 @@ def main() -> None:
         "policy": values.policy,
     }
     if not values.policy:
-        header |= {name: getattr(run.config, name) for name in _PLANNER}
+        header |= {name: getattr(run.config, name) for name in ACTING}
         header["planner_overrides"] = _overrides(values)
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
@@ -209,7 +202,7 @@ def _prepare(
 
 def _overrides(values: flags.FlagValues) -> dict[str, int]:
     """The planner's parameters that were given as flags."""
-    given = {name: values[name].value for name in _PLANNER}
+    given = {name: values[name].value for name in ACTING}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -236,7 +229,7 @@ def define_flags() -> None:
         "policy", False, "Act by what planet_tf.distill made of the planner."
     )
     as_trained = "By default as in training."
-    for name in _SEARCH:
+    for name in SEARCH:
         flags.DEFINE_integer(name, None, as_trained)
     flags.DEFINE_boolean("planner_warm_start", None, as_trained)
 
