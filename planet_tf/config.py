@@ -421,15 +421,18 @@ PRESETS = {
 }
 
 
+def plain(config: Config) -> dict:
+    """All values as YAML has them."""
+    return {name: parameters.plain(getattr(config, name)) for name in _FIELDS}
+
+
 def save(config: Config, path: str | os.PathLike) -> None:
     """Writes this package's version and all values as plain YAML.
 
     Raises:
         OSError: Naming the file.
     """
-    values = {"version": __version__} | {
-        name: parameters.plain(getattr(config, name)) for name in _FIELDS
-    }
+    values = {"version": __version__} | plain(config)
     with atomic_write(path) as file:
         file.write(yaml.safe_dump(values, sort_keys=False).encode())
 
