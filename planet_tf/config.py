@@ -15,7 +15,7 @@ import yaml
 from planet_tf import __version__
 from planet_tf.collects import PLANNER, Collect
 from planet_tf.tools import parameters
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import write_text
 from planet_tf.tools.parameters import param
 
 # What can be replaced to act with a model that is there.
@@ -433,8 +433,7 @@ def save(config: Config, path: str | os.PathLike) -> None:
         OSError: Naming the file.
     """
     values = {"version": __version__} | plain(config)
-    with atomic_write(path) as file:
-        file.write(yaml.safe_dump(values, sort_keys=False).encode())
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
 
 
 def load(path: str | os.PathLike) -> Config:

@@ -6,12 +6,10 @@ repeating the last image and reward that were seen. Prints a table and writes
 open_loop_errors.csv, with every step, and open_loop_errors.png.
 """
 
-import csv
-import io
 import pathlib
 
 from planet_tf import command, run_folder
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import csv_text, write_text
 from planet_tf.tools.quiet import without_cuda_complaints
 from scripts import predictions
 
@@ -41,13 +39,8 @@ def write(
     for row in rows:
         if row["step"] in HORIZONS:
             print("  ".join(f"{_shown(x):>13}" for x in row.values()))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     files = [out / f"open_loop_errors.{kind}" for kind in ("csv", "png")]
-    with atomic_write(files[0]) as file:
-        file.write(text.getvalue().encode())
+    write_text(files[0], csv_text([names, *(x.values() for x in rows)]))
     plots.save(pictures.error_figure(curves), files[1])
     return files
 
