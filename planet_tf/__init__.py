@@ -55,9 +55,5 @@ def load(
     from planet_tf.tools.quiet import without_cuda_complaints
 
     with without_cuda_complaints():
-        import tensorflow as tf
-
         from planet_tf.agent import load
-
-        tf.config.list_physical_devices("GPU")  # Else it complains later.
     return load(logdir, checkpoint, policy=policy, **planner)

@@ -295,9 +295,7 @@ def main(argv: list[str]) -> int:
         args.warm_start,
     )
     with without_cuda_complaints():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices("GPU")  # Else it complains later.
+        import tensorflow as tf  # noqa: F401
     constructor = functools.partial(Simulator, args.task)
     say = functools.partial(
         print, file=sys.stderr if args.json else sys.stdout, flush=True
