@@ -68,7 +68,6 @@ def compare(
     logdir: str,
     seconds: float,
     every: float,
-    skip: int = 0,
     tasks: Sequence[str] | None = None,
 ) -> None:
     """Trains and prints; see the flags.
@@ -78,7 +77,6 @@ def compare(
         logdir: A flag, as are the others.
         seconds: The same.
         every: The same.
-        skip: The same.
         tasks: Labels of those whose episodes count. None: all.
 
     Raises:
@@ -86,18 +84,9 @@ def compare(
     """
     folder, horizon = expanded(logdir), config.planner_horizon
     replay, heldout = (
-        Replay(
-            folder / f"{split}_episodes",
-            tasks=tasks,
-            read_only=True,
-            first=first,
-        )
-        for split, first in (("train", 0), ("test", skip))
+        Replay(folder / f"{split}_episodes", tasks=tasks, read_only=True)
+        for split in ("train", "test")
     )
-    if skip and not heldout.episodes:
-        raise ValueError(
-            f"--skip={skip} leaves no episode of {folder / 'test_episodes'}"
-        )
     length = heldout.sequence_length(heldout.tasks)
     sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]
     batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
@@ -196,7 +185,6 @@ def main() -> None:
             command.logdir(),
             values.seconds,
             min(values.every, values.seconds),
-            values.skip,
             [*map(label, config.tasks)] if chosen else None,
         )
 
@@ -210,13 +198,6 @@ def define_flags() -> None:
     )
     flags.DEFINE_float(
         "every", 60.0, "Seconds of processor time between scores.", 0.0
-    )
-    flags.DEFINE_integer(
-        "skip",
-        0,
-        "Episodes of test_episodes numbered below this are not scored on: the "
-        "random ones, say.",
-        0,
     )
 
 
