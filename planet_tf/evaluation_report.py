@@ -147,13 +147,12 @@ def video(played: Played) -> np.ndarray:
     """
     tiles = []
     longest = max(played.lengths[:_SHOWN])
-    for i, episode in enumerate(played.episodes[:_SHOWN]):
+    shown = zip(played.episodes, played.returns, strict=True)
+    for i, (episode, total) in enumerate([*shown][:_SHOWN]):
         frames = upscale(episode["image"], _SCALE)
         rest = [(0, longest + 1 - len(frames)), *[(0, 0)] * 3]
         frames = np.pad(frames, rest, "edge")
-        label = _label(
-            f"episode {i}, return {played.returns[i]:.0f}", frames.shape[2]
-        )
+        label = _label(f"episode {i}, return {total:.0f}", frames.shape[2])
         label = np.broadcast_to(label, (len(frames), *label.shape))
         tile = np.concatenate([label, frames], 1)
         tiles.append(np.pad(tile, [(0, 0), (0, _GAP), (0, _GAP), (0, 0)]))
