@@ -186,12 +186,11 @@ def _fetch_all(
 ) -> int:
     done = _read_done(outdir / _DONE)
     owners: dict[str, pathlib.Path] = {}
-    found, written, skipped, failed = 0, 0, 0, False
+    found, written, skipped, problems = 0, 0, 0, []
     for folder in folders:
         name = _plain(str(folder))
         if owners.setdefault(name, folder) != folder:
-            failed = True
-            _complain(
+            problems.append(
                 f"{folder}: skipped, its files have {owners[name]}'s names"
             )
             continue
@@ -207,31 +206,25 @@ def _fetch_all(
             (outdir / file).exists() for file in files
         ):
             skipped += 1
-            found += len(files)
-            continue
-        files, problems = fetch(folder, tags, outdir)
+        else:
+            files, new = fetch(folder, tags, outdir)
+            written += len(files)
+            problems += new
+            if not new:  # Otherwise it is read, and complained about, again.
+                done[name] = {**state, "files": files}
+                write_text(outdir / _DONE, json.dumps(done, indent=1))
         found += len(files)
-        written += len(files)
-        for problem in problems:
-            failed = True
-            _complain(problem)
-        if not problems:  # Otherwise it is read, and complained about, again.
-            done[name] = {**state, "files": files}
-            write_text(outdir / _DONE, json.dumps(done, indent=1))
     if not found:
-        failed = True
-        _complain(
+        problems.append(
             f"--tags={tags}: no scalar of {len(folders)} folder(s) matches"
         )
+    for problem in problems:
+        print(problem, file=sys.stderr)
     print(
         f"{written} file(s) written, {skipped} of {len(folders)} folder(s) "
         f"unchanged since the last time. CSV files: {outdir.resolve()}"
     )
-    return 2 if failed else 0
-
-
-def _complain(problem: str) -> None:
-    print(problem, file=sys.stderr)
+    return 2 if problems else 0
 
 
 def _read_done(path: pathlib.Path) -> dict[str, dict]:
