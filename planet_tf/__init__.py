@@ -46,6 +46,7 @@ def load(
 
     Raises:
         OSError: The folder is not readable.
+        TypeError: A parameter that is not the planner's.
         ValueError: There is no run, no such checkpoint or policy, or one that
             cannot be read; or the planner's parameters do not go together.
     """
@@ -54,9 +55,5 @@ def load(
     from planet_tf.tools.quiet import without_cuda_complaints
 
     with without_cuda_complaints():
-        import tensorflow as tf
-
         from planet_tf.agent import load
-
-        tf.config.list_physical_devices("GPU")  # Else it complains later.
     return load(logdir, checkpoint, policy=policy, **planner)

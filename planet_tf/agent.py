@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from planet_tf import build, run_folder
+from planet_tf.config import ACTING
 from planet_tf.control import distilled
 from planet_tf.control.mpc_agent import PlanRecord
 from planet_tf.control.tasks import IMAGE_SHAPE
@@ -115,6 +116,11 @@ def load(
     **planner: int,
 ) -> Agent:
     """See `planet_tf.load`; `record` as for `Agent`."""
+    if unknown := [name for name in planner if name not in ACTING]:
+        raise TypeError(
+            f"load: {', '.join(unknown)} cannot be replaced, only "
+            f"{', '.join(ACTING)}"
+        )
     if policy and planner:
         raise ValueError(
             f"{', '.join(planner)}: has no effect with a policy, which does "

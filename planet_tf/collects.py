@@ -14,6 +14,9 @@ from planet_tf.tools import parameters
 from planet_tf.tools.parameters import param
 from planet_tf.training.schedule import Interval
 
+# How the planner searches: names here, and with `planner_` in a Config.
+PLANNER = ("horizon", "amount", "topk", "iterations")
+
 
 @dataclasses.dataclass(frozen=True)
 class Collect:
@@ -52,9 +55,9 @@ class Collect:
     iterations: int | None = param(None, "planner_iterations.", ">= 0")
 
     @property
-    def planner(self) -> tuple[int, int, int, int]:
+    def planner(self) -> tuple[int, ...]:
         """Horizon, candidates, elites and iterations."""
-        return self.horizon, self.amount, self.topk, self.iterations
+        return tuple(getattr(self, name) for name in PLANNER)
 
     @property
     def agent_key(self) -> tuple:

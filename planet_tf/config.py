@@ -13,10 +13,14 @@ import pathlib
 import yaml
 
 from planet_tf import __version__
-from planet_tf.collects import Collect
+from planet_tf.collects import PLANNER, Collect
 from planet_tf.tools import parameters
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import write_text
 from planet_tf.tools.parameters import param
+
+# What can be replaced to act with a model that is there.
+SEARCH = tuple(f"planner_{name}" for name in PLANNER)
+ACTING = (*SEARCH, "planner_warm_start")
 
 _ACTIVATIONS = "relu | elu | tanh | swish | softplus | none"
 
@@ -330,10 +334,7 @@ class Config:
             "action_noise": self.train_action_noise if train else 0.0,
             "action_noise_ramp": self.action_noise_ramp,
             "action_noise_min": self.action_noise_min,
-            "horizon": self.planner_horizon,
-            "amount": self.planner_amount,
-            "topk": self.planner_topk,
-            "iterations": self.planner_iterations,
+            **{name: getattr(self, f"planner_{name}") for name in PLANNER},
         }
         left_open = {
             k: v for k, v in run.items() if getattr(collect, k) is None
@@ -342,17 +343,9 @@ class Config:
 
     def as_tested(self) -> "Config":
         """The same, with the planner of its tests as the run's."""
-        horizon, amount, topk, iterations = self.collectors("test")[
-            "test"
-        ].planner
-        return dataclasses.replace(
-            self,
-            test_collects=(Collect(),),
-            planner_horizon=horizon,
-            planner_amount=amount,
-            planner_topk=topk,
-            planner_iterations=iterations,
-        )
+        tested = self.collectors("test")["test"]
+        planner = {f"planner_{name}": getattr(tested, name) for name in PLANNER}
+        return dataclasses.replace(self, test_collects=(Collect(),), **planner)
 
     def collectors(self, split: str) -> dict[str, Collect]:
         """The complete collectors of "train" or "test".
@@ -428,17 +421,19 @@ PRESETS = {
 }
 
 
+def plain(config: Config) -> dict:
+    """All values as YAML has them."""
+    return {name: parameters.plain(getattr(config, name)) for name in _FIELDS}
+
+
 def save(config: Config, path: str | os.PathLike) -> None:
     """Writes this package's version and all values as plain YAML.
 
     Raises:
         OSError: Naming the file.
     """
-    values = {"version": __version__} | {
-        name: parameters.plain(getattr(config, name)) for name in _FIELDS
-    }
-    with atomic_write(path) as file:
-        file.write(yaml.safe_dump(values, sort_keys=False).encode())
+    values = {"version": __version__} | plain(config)
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
 
 
 def load(path: str | os.PathLike) -> Config:

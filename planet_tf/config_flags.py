@@ -6,7 +6,6 @@ dictionary in `--params` (the original's way), the flag of its own name.
 
 import dataclasses
 import logging
-import sys
 
 from absl import flags
 
@@ -36,18 +35,7 @@ IGNORED: dict[str, tuple[str, tuple | None]] = {
     "checkpoint_every": ("checkpoints are written more often here", None),
 }
 
-# Flags of the original's training command: what does their job here.
-_RUN_MANY = (
-    "One command trains one run. For several: python -m scripts.run_many "
-    "--folder=RUNS --num_runs=N -- python -m planet_tf.train "
-    "--seed={number} --logdir={folder}, and other flags."
-)
-REPLACED = {
-    "num_runs": _RUN_MANY,
-    "ping_every": _RUN_MANY,
-    "resume_runs": "The same command continues a run that was stopped; another "
-    "--logdir begins a new one.",
-}
+flags.disclaim_key_flags()  # --help counts them to the module that has them.
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -101,31 +89,6 @@ def _in_presets(field: dataclasses.Field) -> str:
         for name, value in values.items()
         if value != field.default
     )
-
-
-def parse(arguments: list[str]) -> list[str]:
-    """Reads a command line; a parser for `absl.app.run`.
-
-    A flag that is unknown or cannot be read ends the program in one line.
-
-    Returns:
-        What is left of the arguments.
-    """
-    try:
-        return flags.FLAGS(arguments)
-    except flags.UnrecognizedFlagError as error:
-        known = flags.FLAGS.get_key_flags_for_module(arguments[0])
-        known = sorted(flag.name for flag in known)
-        name = error.flagname.removeprefix("no")
-        message = f"There is no flag --{error.flagname}"
-        if name in REPLACED:
-            message += f". {REPLACED[name]}"
-        else:
-            message += parameters.suggestion(name, known, "flags")
-    except flags.Error as error:
-        message = " ".join(str(error).split())
-    print(message, file=sys.stderr)
-    sys.exit(2)
 
 
 def read(values: flags.FlagValues = flags.FLAGS) -> Config:

@@ -128,10 +128,10 @@ def introduce(log: Logger, config: Config, name: str) -> None:
         name: What the HParams tab calls the run.
     """
     log.text("about", _GUIDE)  # Above the config, as they are sorted.
-    listed = yaml.safe_dump(_hparams(config), sort_keys=False)
+    values = _hparams(config)
+    listed = yaml.safe_dump(values, sort_keys=False)
     log.text("config", f"```\n{listed}```")
     log.plugin(custom_scalars.pb(_layout()))
-    values = _hparams(config)
     log.plugin(
         hparams.hparams_config_pb(
             [hparams.HParam(name) for name in values],

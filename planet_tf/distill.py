@@ -11,14 +11,13 @@ Learning"). The policy belongs to the checkpoint whose features it reads:
 """
 
 import contextlib
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags, run_folder, worlds
+from planet_tf import command, run_folder, worlds
 from planet_tf.control import episodes
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.tasks import IMAGE_SHAPE, label
@@ -129,16 +128,11 @@ def _time(agent: episodes.Policy, image: np.ndarray, reps: int = 30) -> float:
     return 1000 * float(np.median(seconds))
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to the policy."""
     values = flags.FLAGS
-
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
-        run = run_folder.find(values.logdir, values.checkpoint)
+    with command.reported():
+        run = run_folder.find(command.logdir(), values.checkpoint)
         if not run.config.planner_iterations:
             raise ValueError(
                 f"{run.logdir} has no planner to learn from: it was trained "
@@ -151,26 +145,18 @@ def main(argv: list[str]) -> None:
             print(f"Checkpoint {run.updates:,} of {run.logdir}", flush=True)
             if run.policy.exists():
                 print(f"{run.policy} will be replaced", flush=True)
-            distil(run, planner, values.rounds, values.episodes, values.updates)
-    except KeyboardInterrupt:
-        print("Stopped. What was learned in finished rounds is kept.")
-        sys.exit(130)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+            try:
+                distil(
+                    run, planner, values.rounds, values.episodes, values.updates
+                )
+            except KeyboardInterrupt:
+                print("Stopped. What was learned in finished rounds is kept.")
+                raise
 
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of a run.")
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
+    command.define_run()
     flags.DEFINE_integer(
         "rounds", 24, "How often to play and to learn, in turn.", 1
     )
@@ -182,7 +168,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    try:
-        app.run(main, flags_parser=config_flags.parse)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

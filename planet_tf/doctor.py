@@ -35,9 +35,9 @@ from planet_tf.hardware import (
 from planet_tf.tools.files import expanded
 
 try:
-    from absl import app, flags
+    from absl import flags
 
-    from planet_tf import config_flags, totals
+    from planet_tf import command, config_flags, totals
     from planet_tf.config import Config
     from planet_tf.tools.replay import size_when_full
 except ImportError:
@@ -65,15 +65,10 @@ _CGROUPS = [
 ]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Prints all findings."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+    with command.reported():
         config = config_flags.read()
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     report(findings(config, expanded(flags.FLAGS.logdir)))
 
 
@@ -232,7 +227,6 @@ def _decisions(config: Config) -> float:
 def define_flags() -> None:
     """The flags of this command."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string("logdir", "~/planet_tf", "Folder for results.")
 
 
@@ -240,4 +234,4 @@ if __name__ == "__main__":
     if unusable():
         report(packages())
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tqdm
-from absl import app, flags, logging
+from absl import flags, logging
 
-from planet_tf import config_flags, run_folder, worlds
+from planet_tf import command, run_folder, worlds
+from planet_tf.config import ACTING, SEARCH
 from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.plan_quality import decisions
@@ -31,14 +32,6 @@ from planet_tf.validation import validate
 if TYPE_CHECKING:  # These import TensorFlow or matplotlib.
     from planet_tf.agent import Agent
     from planet_tf.evaluation_report import Played
-
-_SEARCH = (
-    "planner_horizon",
-    "planner_amount",
-    "planner_topk",
-    "planner_iterations",
-)
-_PLANNER = (*_SEARCH, "planner_warm_start")
 
 
 def seeds(seed: int, task: str, count: int) -> list[int]:
@@ -113,16 +106,11 @@ def evaluate(
     return result
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to the files."""
     logging.set_verbosity(logging.WARNING)
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
+    with command.reported():
         agent, tasks, outdir = _prepare(flags.FLAGS)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     from planet_tf import evaluation_report
 
     values, run = flags.FLAGS, agent.run
@@ -135,7 +123,7 @@ def main(argv: list[str]) -> None:
         "policy": values.policy,
     }
     if not values.policy:
-        header |= {name: getattr(run.config, name) for name in _PLANNER}
+        header |= {name: getattr(run.config, name) for name in ACTING}
         header["planner_overrides"] = _overrides(values)
     print(
         f"Checkpoint {run.updates} of {run.logdir}, "
@@ -170,11 +158,10 @@ def _prepare(
             raise ValueError(
                 f"--{name}={values[name].value}: must be at least {least}"
             )
-    if not values.logdir:
-        raise ValueError("--logdir: name the folder of a run")
+    logdir = command.logdir()
     planner = _overrides(values)
     # Checked before TensorFlow is loaded, which takes seconds.
-    run = run_folder.find(values.logdir, values.checkpoint)
+    run = run_folder.find(logdir, values.checkpoint)
     config = dataclasses.replace(run.config, **planner)
     validate(config)
     tasks = (values.task,) if values.task else config.tasks
@@ -188,7 +175,7 @@ def _prepare(
 
         devices.prepare()
         agent = load(
-            values.logdir,
+            logdir,
             values.checkpoint,
             record=config.planner_iterations > 0 and not values.policy,
             policy=values.policy,
@@ -215,19 +202,14 @@ def _prepare(
 
 def _overrides(values: flags.FlagValues) -> dict[str, int]:
     """The planner's parameters that were given as flags."""
-    given = {name: values[name].value for name in _PLANNER}
+    given = {name: values[name].value for name in ACTING}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of the run.")
+    command.define_run()
     flags.DEFINE_integer("episodes", 10, "Episodes of each task.")
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
     flags.DEFINE_integer(
         "envs",
         0,
@@ -247,7 +229,7 @@ def define_flags() -> None:
         "policy", False, "Act by what planet_tf.distill made of the planner."
     )
     as_trained = "By default as in training."
-    for name in _SEARCH:
+    for name in SEARCH:
         flags.DEFINE_integer(name, None, as_trained)
     flags.DEFINE_boolean("planner_warm_start", None, as_trained)
 
@@ -255,7 +237,4 @@ def define_flags() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     define_flags()
-    try:
-        app.run(main, flags_parser=config_flags.parse)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

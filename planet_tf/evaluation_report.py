@@ -1,7 +1,5 @@
 """What an evaluation found: table, JSON, CSV, plot and videos."""
 
-import csv
-import io
 import json
 import pathlib
 from typing import NamedTuple
@@ -14,7 +12,7 @@ from planet_tf.control.episodes import Episode, episode_return
 from planet_tf.control.plan_quality import Columns
 from planet_tf.control.tasks import label as file_name
 from planet_tf.tools import plots
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import csv_text, write_text
 from planet_tf.tools.gif import upscale
 from planet_tf.tools.video import write_videos
 
@@ -129,14 +127,14 @@ def write(
         OSError: Naming the file that could not be written.
     """
     tasks = {task: summary(each) for task, each in played.items()}
-    _write_text(
+    write_text(
         outdir / "evaluation.json",
         json.dumps({**header, "tasks": tasks}, indent=1) + "\n",
     )
     for task, each in played.items():
         write_videos(outdir / file_name(task), video(each))
     if all(each.plans for each in played.values()):
-        _write_text(outdir / "plan_quality.csv", _csv(played))
+        write_text(outdir / "plan_quality.csv", csv_text(_rows(played)))
         _plot(outdir / "plan_quality.png", played, tasks)
     return tasks
 
@@ -149,13 +147,12 @@ def video(played: Played) -> np.ndarray:
     """
     tiles = []
     longest = max(played.lengths[:_SHOWN])
-    for i, episode in enumerate(played.episodes[:_SHOWN]):
+    shown = zip(played.episodes, played.returns, strict=True)
+    for i, (episode, total) in enumerate([*shown][:_SHOWN]):
         frames = upscale(episode["image"], _SCALE)
         rest = [(0, longest + 1 - len(frames)), *[(0, 0)] * 3]
         frames = np.pad(frames, rest, "edge")
-        label = _label(
-            f"episode {i}, return {played.returns[i]:.0f}", frames.shape[2]
-        )
+        label = _label(f"episode {i}, return {total:.0f}", frames.shape[2])
         label = np.broadcast_to(label, (len(frames), *label.shape))
         tile = np.concatenate([label, frames], 1)
         tiles.append(np.pad(tile, [(0, 0), (0, _GAP), (0, _GAP), (0, 0)]))
@@ -177,20 +174,16 @@ def _label(text: str, width: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _csv(played: dict[str, Played]) -> str:
-    """A line for every decision; a planner's iterations side by side."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def _rows(played: dict[str, Played]) -> list[list]:
+    """One for every decision; a planner's iterations side by side."""
+    rows = []
     for task, each in played.items():
         for episode, columns in enumerate(each.plans):
-            if not text.tell():
-                writer.writerow(["task", "episode", *_names(columns)])
-            cells = np.column_stack(list(columns.values()))
-            for row in cells:
-                writer.writerow(
-                    [task, episode, *(f"{value:.6g}" for value in row)]
-                )
-    return text.getvalue()
+            if not rows:
+                rows.append(["task", "episode", *_names(columns)])
+            for cells in np.column_stack(list(columns.values())):
+                rows.append([task, episode, *(f"{x:.6g}" for x in cells)])
+    return rows
 
 
 def _names(columns: Columns) -> list[str]:
@@ -275,8 +268,3 @@ def _plot_predictions(ax, task: str, each: Played, found: dict) -> None:
         ylabel="return that came",
     )
     plots.legend(ax)
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())

@@ -21,10 +21,10 @@ import shlex
 import sys
 import traceback
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from planet_tf import command, config_flags, run_folder, worlds
 from planet_tf import config as configs
-from planet_tf import config_flags, run_folder, worlds
 from planet_tf.config import Config
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.tasks import label
@@ -35,12 +35,10 @@ from planet_tf.tools.quiet import without_cuda_complaints
 IN_USE = os.EX_TEMPFAIL  # Exit status, 75: another process is training there.
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to `train`."""
     logging.set_verbosity(logging.WARNING)
     try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
         config = config_flags.read()
         worlds.try_unknown(config)
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
@@ -94,7 +92,6 @@ def _default_logdir(config: Config) -> str:
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string(
         "logdir",
         None,
@@ -110,7 +107,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    try:
-        app.run(main, flags_parser=config_flags.parse)
-    except KeyboardInterrupt:  # Before there was anything to save.
-        sys.exit(130)
+    command.run(main)

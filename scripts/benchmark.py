@@ -31,9 +31,9 @@ import statistics
 import sys
 import time
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from planet_tf import config_flags
+from planet_tf import command, config_flags
 from planet_tf.config import Config
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.workers import Worker
@@ -122,11 +122,11 @@ def table(found: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Prints a table, or with `--json` one object a line."""
     logging.set_verbosity(logging.WARNING)
     try:
-        names = _names(argv[1:])
+        names = _names(arguments)
         config = _config()
         threads = _threads(flags.FLAGS.threads)
         choose_backend_for(config.tasks)
@@ -207,7 +207,6 @@ def _threads(count: int | None) -> int:
 def define_flags() -> None:
     """The flags of this command; those of a Config among them."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     for name, text in (
         ("batch", "Chunks in a batch; replaces that of --batch_shape."),
         ("length", "Rows of a chunk, likewise."),
@@ -228,4 +227,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main, arguments=True)

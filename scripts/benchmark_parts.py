@@ -64,13 +64,11 @@ class MatrixProduct:
         with without_cuda_complaints():
             import tensorflow as tf
 
-            gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        self.spec = machine.processor()
-        if gpus:
-            details = tf.config.experimental.get_device_details(gpus[0])
-            self.spec = details.get("device_name", "GPU")
+            from planet_tf.tools import devices
+
+            devices.prepare(branches=False)
+        gpus = devices.gpu_names()
+        self.spec = gpus[0] if gpus else machine.processor()
         # On a GPU, starting one product takes as long as the product.
         self._count = 50 if gpus else 1
         # Scaled so that products of products stay finite.

@@ -80,8 +80,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"there are no npz files in {args.directory}")
     with without_cuda_complaints():
         import tensorflow as tf
-
-        tf.config.list_physical_devices("GPU")  # Else it complains later.
     tf.get_logger().setLevel("ERROR")  # It warns of traces, one a size.
     if not args.json:
         print(_row("array", "shape", "absolute", "relative", "tolerance"))

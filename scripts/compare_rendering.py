@@ -10,9 +10,9 @@ scale of 255. Times vary with the machine, differences hardly.
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command
 from planet_tf.control.make import make_environment
 from planet_tf.control.tasks import TASKS
 
@@ -44,13 +44,12 @@ def compare(task: str, frames: int) -> str:
     )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Prints a table of all tasks in the original's list."""
-    del argv
     print(f"{'':18}{'original':>10}{'fast':>10}{'mean':>10}{'largest':>10}")
     for task in TASKS:
         print(compare(task, _FRAMES.value), flush=True)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

@@ -14,13 +14,11 @@ and presets. Writes to DIR:
     hours.png       return against time
 """
 
-import csv
-import io
 import math
 import pathlib
 import sys
 
-from planet_tf.tools.files import expanded
+from planet_tf.tools.files import csv_text, expanded, write_text
 from scripts.command_line import Parser
 from scripts.comparison import simulator
 
@@ -83,8 +81,8 @@ def write(
         simulator.table(searches, references),
     ]
     for table in made:
-        _write(out / f"{table.name}.csv", table.csv())
-    _write(out / "curves.csv", _curves(results))
+        write_text(out / f"{table.name}.csv", table.csv())
+    write_text(out / "curves.csv", csv_text(_curves(results)))
     missing = [task for task in tasks if task not in run_tasks]
     introduction = (
         f"Runs of planet_tf on {', '.join(run_tasks)}, beside published "
@@ -93,7 +91,7 @@ def write(
     if missing:
         introduction += f" Not run: {', '.join(missing)}."
     title = "planet_tf: results"
-    _write(
+    write_text(
         out / "report.md",
         "\n".join(
             [
@@ -120,7 +118,7 @@ def write(
             "agents, whose learning curves over time are not known.",
         ),
     ]
-    _write(
+    write_text(
         out / "report.html",
         page.render(title, introduction, made, captions, videos, problems),
     )
@@ -199,24 +197,15 @@ def _repeated_seeds(groups) -> list[str]:
     return lines
 
 
-def _curves(results) -> str:
+def _curves(results) -> list[list]:
     """A row for each test episode of each run; what is unknown is empty."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    rows = [(r, row) for r in results for row in r.curve]
-    names = list(rows[0][1]) if rows else []
-    writer.writerow(["run", "agent", "task", "seed", *names])
-    for r, row in rows:
-        cells = ("" if math.isnan(x) else x for x in row.values())
-        writer.writerow([r.folder, r.label, r.task, r.seed, *cells])
-    return file.getvalue()
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    from planet_tf.tools.files import atomic_write
-
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    points = [(r, point) for r in results for point in r.curve]
+    names = list(points[0][1]) if points else []
+    rows = [["run", "agent", "task", "seed", *names]]
+    for r, point in points:
+        cells = ("" if math.isnan(x) else x for x in point.values())
+        rows.append([r.folder, r.label, r.task, r.seed, *cells])
+    return rows
 
 
 if __name__ == "__main__":

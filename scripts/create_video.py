@@ -10,43 +10,20 @@ TensorBoard's image strips into frames instead.)
 """
 
 import pathlib
-import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags, run_folder
-from planet_tf.tools.files import expanded
+from planet_tf import command, run_folder
 from planet_tf.tools.quiet import without_cuda_complaints
+from scripts import predictions
 
 _LETTERS = 8  # Pixels of a letter's size for each step of `scale`.
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Writes the videos, and says where they are."""
-    values = flags.FLAGS
-
-    def show(run: run_folder.Run):
-        out = expanded(values.out or run.logdir / "predictions")
-        return run, write(
-            run,
-            out,
-            values.sequences,
-            values.seed,
-            values.scale,
-            values.fps,
-        )
-
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
-        run, files = run_folder.use(show, values.logdir, values.checkpoint)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    print(f"Open-loop predictions after update {run.updates:,}:", *files)
+    predictions.show(write, "Open-loop predictions", "scale", "fps")
 
 
 def write(
@@ -76,8 +53,8 @@ def render(found: dict, scale: int) -> np.ndarray:
 
     letters = _LETTERS * scale
     blocks = []
-    for task, predictions in found.items():
-        rows = panels.comparison(predictions.truth, predictions.open.image)
+    for task, shown in found.items():
+        rows = panels.comparison(shown.truth, shown.open.image)
         block = panels.with_labels(
             panels.video(rows, CONTEXT, scale), list(rows), letters
         )
@@ -93,17 +70,7 @@ def render(found: dict, scale: int) -> np.ndarray:
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of a run.")
-    flags.DEFINE_string(
-        "out", None, "Folder for the videos; <logdir>/predictions by default."
-    )
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
-    flags.DEFINE_integer("sequences", 6, "Sequences side by side.", 1, 20)
-    flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)
+    predictions.define_flags(sequences=6, most=20)
     flags.DEFINE_integer(
         "scale",
         None,
@@ -116,4 +83,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

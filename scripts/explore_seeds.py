@@ -7,9 +7,9 @@ actions (`--seed_action_correlation` of a run) and prints their returns.
 import functools
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command
 from planet_tf.control import rendering
 from planet_tf.control.episodes import RandomActions, collect, episode_return
 from planet_tf.control.make import make_environment
@@ -22,9 +22,8 @@ _CORRELATIONS = flags.DEFINE_list(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Prints one line for each correlation."""
-    del argv
     rendering.choose_backend()
     constructor = functools.partial(
         make_environment, _TASK.value, render_quality="fast"
@@ -45,4 +44,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

@@ -10,10 +10,8 @@ as at the last time are skipped (DIR/fetched.json says which), so that the same
 command again fetches what is new.
 """
 
-import csv
 import fnmatch
 import glob
-import io
 import json
 import os
 import pathlib
@@ -22,7 +20,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from planet_tf.tools.files import expanded
+from planet_tf.tools.files import csv_text, expanded, write_text
 from scripts.command_line import Parser
 
 # A tag's points: (wall_time, step, value).
@@ -131,8 +129,6 @@ def fetch(
     Raises:
         OSError: A file cannot be written; names it.
     """
-    from planet_tf.tools.files import atomic_write
-
     points: Points = {}
     problems = []
     for path in event_files(folder):
@@ -146,10 +142,6 @@ def fetch(
             problems.append(f"{path} is damaged ({error}); used what is before")
     names = []
     for tag, values in sorted(points.items()):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["wall_time", "step", "value"])
-        writer.writerows(values)
         name = f"{_plain(str(folder))}___{_plain(tag)}.csv"
         if name in names:
             problems.append(
@@ -157,8 +149,8 @@ def fetch(
             )
             continue
         names.append(name)
-        with atomic_write(outdir / name) as file:
-            file.write(text.getvalue().encode())
+        header = ("wall_time", "step", "value")
+        write_text(outdir / name, csv_text([header, *values]))
     return names, problems
 
 
@@ -192,16 +184,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _fetch_all(
     folders: list[pathlib.Path], tags: str, outdir: pathlib.Path
 ) -> int:
-    from planet_tf.tools.files import atomic_write
-
     done = _read_done(outdir / _DONE)
     owners: dict[str, pathlib.Path] = {}
-    found, written, skipped, failed = 0, 0, 0, False
+    found, written, skipped, problems = 0, 0, 0, []
     for folder in folders:
         name = _plain(str(folder))
         if owners.setdefault(name, folder) != folder:
-            failed = True
-            _complain(
+            problems.append(
                 f"{folder}: skipped, its files have {owners[name]}'s names"
             )
             continue
@@ -217,32 +206,25 @@ def _fetch_all(
             (outdir / file).exists() for file in files
         ):
             skipped += 1
-            found += len(files)
-            continue
-        files, problems = fetch(folder, tags, outdir)
+        else:
+            files, new = fetch(folder, tags, outdir)
+            written += len(files)
+            problems += new
+            if not new:  # Otherwise it is read, and complained about, again.
+                done[name] = {**state, "files": files}
+                write_text(outdir / _DONE, json.dumps(done, indent=1))
         found += len(files)
-        written += len(files)
-        for problem in problems:
-            failed = True
-            _complain(problem)
-        if not problems:  # Otherwise it is read, and complained about, again.
-            done[name] = {**state, "files": files}
-            with atomic_write(outdir / _DONE) as file:
-                file.write(json.dumps(done, indent=1).encode())
     if not found:
-        failed = True
-        _complain(
+        problems.append(
             f"--tags={tags}: no scalar of {len(folders)} folder(s) matches"
         )
+    for problem in problems:
+        print(problem, file=sys.stderr)
     print(
         f"{written} file(s) written, {skipped} of {len(folders)} folder(s) "
         f"unchanged since the last time. CSV files: {outdir.resolve()}"
     )
-    return 2 if failed else 0
-
-
-def _complain(problem: str) -> None:
-    print(problem, file=sys.stderr)
+    return 2 if problems else 0
 
 
 def _read_done(path: pathlib.Path) -> dict[str, dict]:

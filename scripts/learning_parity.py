@@ -9,8 +9,6 @@ returns against episodes. The table has means over stretches of updates (or of
 episodes): the original's, and the mean, lowest and highest of the runs.
 """
 
-import csv
-import io
 import json
 import math
 import pathlib
@@ -19,7 +17,7 @@ import sys
 import numpy as np
 import yaml
 
-from planet_tf.tools.files import atomic_write, expanded
+from planet_tf.tools.files import csv_text, expanded, write_text
 from scripts import command_line
 from scripts.comparison import cells
 
@@ -69,13 +67,8 @@ def main() -> None:
     for row in [dict(zip(rows[0], rows[0], strict=True)), *rows]:
         name, *numbers = map(_shown, row.values())
         print(f"{name:28}", *(f"{number:>9}" for number in numbers))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     files = [values.out / f"learning_parity.{kind}" for kind in ("csv", "png")]
-    with atomic_write(files[0]) as file:
-        file.write(text.getvalue().encode())
+    write_text(files[0], csv_text([rows[0], *(x.values() for x in rows)]))
     draw(original, runs, files[1])
     print("Learning beside the original's:", *files)
 

@@ -6,38 +6,19 @@ repeating the last image and reward that were seen. Prints a table and writes
 open_loop_errors.csv, with every step, and open_loop_errors.png.
 """
 
-import csv
-import io
 import pathlib
-import sys
 
-from absl import app, flags
-
-from planet_tf import config_flags, run_folder
-from planet_tf.tools.files import atomic_write, expanded
+from planet_tf import command, run_folder
+from planet_tf.tools.files import csv_text, write_text
 from planet_tf.tools.quiet import without_cuda_complaints
+from scripts import predictions
 
 _PREFIX, _SUFFIX = "open_loop/", "_by_step"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Prints the table, writes the files, and says where they are."""
-    values = flags.FLAGS
-
-    def show(run: run_folder.Run):
-        out = expanded(values.out or run.logdir / "predictions")
-        return run, write(run, out, values.sequences, values.seed)
-
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
-        run, files = run_folder.use(show, values.logdir, values.checkpoint)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    print(f"Open-loop errors after update {run.updates:,}:", *files)
+    predictions.show(write, "Open-loop errors")
 
 
 def write(
@@ -58,13 +39,8 @@ def write(
     for row in rows:
         if row["step"] in HORIZONS:
             print("  ".join(f"{_shown(x):>13}" for x in row.values()))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     files = [out / f"open_loop_errors.{kind}" for kind in ("csv", "png")]
-    with atomic_write(files[0]) as file:
-        file.write(text.getvalue().encode())
+    write_text(files[0], csv_text([names, *(x.values() for x in rows)]))
     plots.save(pictures.error_figure(curves), files[1])
     return files
 
@@ -93,21 +69,9 @@ def _shown(value) -> str:
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of a run.")
-    flags.DEFINE_string(
-        "out", None, "Folder for the files; <logdir>/predictions by default."
-    )
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
-    flags.DEFINE_integer(
-        "sequences", 100, "Held-out sequences of each task.", 1
-    )
-    flags.DEFINE_integer("seed", 0, "Chooses the sequences.", 0)
+    predictions.define_flags(sequences=100)
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

@@ -29,22 +29,13 @@ import numpy as np
 from planet_tf.control.environments import Observation
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
-from planet_tf.control.tasks import EPISODE_FRAMES, get_task
+from planet_tf.control.tasks import EPISODE_FRAMES, canonical
 from planet_tf.control.workers import Worker, WorkerError
 from planet_tf.tools.files import expanded
 from planet_tf.tools.quiet import without_cuda_complaints
 from planet_tf.tools.seeding import fold, fold_int
 from scripts.command_line import Parser
-
-# Paper, table 1, "CEM + true simulator": the defaults below, no learning.
-PAPER = {
-    "cartpole_swingup": 850,
-    "reacher_easy": 964,
-    "cheetah_run": 656,
-    "finger_spin": 825,
-    "cup_catch": 993,
-    "walker_walk": 994,
-}
+from scripts.comparison import published
 
 
 class Budget(NamedTuple):
@@ -166,6 +157,9 @@ def report(
 ) -> dict[str, object]:
     """Everything that is known about some episodes, as plain values."""
     scores = [episode.score for episode in episodes]
+    paper = published.find(
+        published.read(), published.SIMULATOR, canonical(task)
+    )
     return {
         "task": task,
         **budget._asdict(),
@@ -173,9 +167,7 @@ def report(
         "mean": round(float(np.mean(scores)), 1),
         "min": round(min(scores), 1),
         "max": round(max(scores), 1),
-        "paper": {get_task(name): score for name, score in PAPER.items()}.get(
-            get_task(task)
-        ),
+        "paper": paper and int(paper.returns[0]),  # With the defaults.
         "simulator_steps_per_episode": budget.candidates
         * budget.iterations
         * budget.horizon
@@ -303,9 +295,7 @@ def main(argv: list[str]) -> int:
         args.warm_start,
     )
     with without_cuda_complaints():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices("GPU")  # Else it complains later.
+        import tensorflow as tf  # noqa: F401
     constructor = functools.partial(Simulator, args.task)
     say = functools.partial(
         print, file=sys.stderr if args.json else sys.stdout, flush=True

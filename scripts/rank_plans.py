@@ -21,14 +21,13 @@ part of what the search looks for.
 
 import contextlib
 import functools
-import sys
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags, run_folder, worlds
+from planet_tf import command, run_folder, worlds
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
@@ -198,7 +197,7 @@ def _predict(
     }
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to the table."""
     values = flags.FLAGS
 
@@ -215,20 +214,10 @@ def main(argv: list[str]) -> None:
             run, task, values.episodes, values.every, values.amount
         )
 
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
+    with command.reported():
         run, count, means = run_folder.use(
-            show, values.logdir, values.checkpoint
+            show, command.logdir(), values.checkpoint
         )
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
     print(
         f"Checkpoint {run.updates:,} of {run.logdir}, "
         f"{values.task or run.config.tasks[0]}: {count} moments, "
@@ -248,12 +237,7 @@ def main(argv: list[str]) -> None:
 
 def define_flags() -> None:
     """The flags of this command."""
-    flags.DEFINE_string("logdir", None, "Folder of a run.")
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "Updates at a checkpoint, or best; by default the newest.",
-    )
+    command.define_run()
     flags.DEFINE_string("task", None, "One of the run's; by default the first.")
     flags.DEFINE_integer("episodes", 1, "Episodes to play.", 1)
     flags.DEFINE_integer("every", 10, "Decisions between moments.", 1)
@@ -264,4 +248,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

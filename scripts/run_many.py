@@ -35,9 +35,9 @@ import sys
 import threading
 import time
 
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command
 from planet_tf.tools.files import expanded
 
 # What a command that was told to stop ends with: a run is neither done then nor
@@ -190,17 +190,16 @@ def _number(claim: pathlib.Path) -> int:
     return int(claim.suffix[1:])
 
 
-def main(argv: list[str]) -> None:
+def main(program: list[str]) -> None:
     """Works, and ends with status 1 if any run has failed."""
-    command = argv[1:]
-    if not command or not shutil.which(command[0]):
+    if not program or not shutil.which(program[0]):
         print("Name a program after --, see --help.", file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = expanded(flags.FLAGS.folder)
     try:
         failed = work(
-            folder, flags.FLAGS.num_runs, flags.FLAGS.ping_every, command
+            folder, flags.FLAGS.num_runs, flags.FLAGS.ping_every, program
         )
     except KeyboardInterrupt:
         sys.exit(130)
@@ -231,4 +230,4 @@ if __name__ == "__main__":
         lambda seconds: 0.1 <= seconds <= 86_400,
         "must be from 0.1 to 86400 seconds",
     )
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main, arguments=True)

@@ -19,9 +19,9 @@ import time
 
 import numpy as np
 import psutil
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command
 
 # Everything runs often; the run has no end of its own.
 SMALL = """
@@ -32,16 +32,16 @@ SMALL = """
 ALLOWED = {"memory_mib": 32.0, "files": 2.0, "threads": 2.0, "processes": 0.0}
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Trains, samples and judges."""
     # So that it does not leave the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logdir = pathlib.Path(flags.FLAGS.logdir).expanduser()
     logdir.mkdir(parents=True)
-    command = [sys.executable, "-m", "planet_tf.train", f"--logdir={logdir}"]
+    training = [sys.executable, "-m", "planet_tf.train", f"--logdir={logdir}"]
     with (logdir / "output.txt").open("w") as output:
         run = subprocess.Popen(
-            [*command, *SMALL, *argv[1:]], stdout=output, stderr=output
+            [*training, *SMALL, *arguments], stdout=output, stderr=output
         )
         try:
             samples = sample(run, logdir)
@@ -131,4 +131,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("minutes", 120.0, "How long to train.")
     flags.DEFINE_string("logdir", None, "New folder.", required=True)
     flags.DEFINE_float("every", 5.0, "Seconds between samples.")
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main, arguments=True)

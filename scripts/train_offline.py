@@ -32,9 +32,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from planet_tf import config_flags
+from planet_tf import command, config_flags
 from planet_tf.config import Config
 from planet_tf.control.tasks import label
 from planet_tf.tools.files import expanded
@@ -68,7 +68,6 @@ def compare(
     logdir: str,
     seconds: float,
     every: float,
-    skip: int = 0,
     tasks: Sequence[str] | None = None,
 ) -> None:
     """Trains and prints; see the flags.
@@ -78,7 +77,6 @@ def compare(
         logdir: A flag, as are the others.
         seconds: The same.
         every: The same.
-        skip: The same.
         tasks: Labels of those whose episodes count. None: all.
 
     Raises:
@@ -86,18 +84,9 @@ def compare(
     """
     folder, horizon = expanded(logdir), config.planner_horizon
     replay, heldout = (
-        Replay(
-            folder / f"{split}_episodes",
-            tasks=tasks,
-            read_only=True,
-            first=first,
-        )
-        for split, first in (("train", 0), ("test", skip))
+        Replay(folder / f"{split}_episodes", tasks=tasks, read_only=True)
+        for split in ("train", "test")
     )
-    if skip and not heldout.episodes:
-        raise ValueError(
-            f"--skip={skip} leaves no episode of {folder / 'test_episodes'}"
-        )
     length = heldout.sequence_length(heldout.tasks)
     sequences = [*heldout.batches(0, _BATCHES, _BATCH, length, 0)]
     batches = replay.batches(0, sys.maxsize, *config.batch_shape, config.seed)
@@ -185,33 +174,24 @@ def _rewards(found: "list[Holdout]", horizon: int) -> list[float]:
     ]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """From the command line to `compare`."""
     values = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"Unknown arguments: {' '.join(argv[1:])}")
-        if not values.logdir:
-            raise ValueError("Name the folder of a run: --logdir=RUN")
+    with command.reported():
         config = config_flags.read()
         chosen = values["task"].present or values["tasks"].present
         compare(
             config,
-            values.logdir,
+            command.logdir(),
             values.seconds,
             min(values.every, values.seconds),
-            values.skip,
             [*map(label, config.tasks)] if chosen else None,
         )
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
 
 
 def define_flags() -> None:
     """The flags of this command."""
     config_flags.define()
-    flags.adopt_module_key_flags(config_flags)  # For --help.
     flags.DEFINE_string("logdir", None, "Folder of a run with episodes.")
     flags.DEFINE_float(
         "seconds", 180.0, "Processor time to train for, in seconds.", 0.0
@@ -219,15 +199,8 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "every", 60.0, "Seconds of processor time between scores.", 0.0
     )
-    flags.DEFINE_integer(
-        "skip",
-        0,
-        "Episodes of test_episodes numbered below this are not scored on: the "
-        "random ones, say.",
-        0,
-    )
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=config_flags.parse)
+    command.run(main)

@@ -14,9 +14,8 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 
-from planet_tf import config_flags, train
+from planet_tf import command, train
 from planet_tf.control.workers import Worker
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.learner import Learner
@@ -98,8 +97,5 @@ if __name__ == "__main__":
     if point != "never":
         strike(point, count)
     train.define_flags()
-    app.run(
-        train.main,
-        [sys.argv[0], *sys.argv[3:]],
-        flags_parser=config_flags.parse,
-    )
+    del sys.argv[1:3]
+    command.run(train.main)

@@ -87,6 +87,14 @@ def test_weights_are_those_of_the_checkpoint(folder, monkeypatch):
             assert np.abs(np.asarray(other - saved)).max() > 0
 
 
+def test_only_the_planner_can_be_replaced(folder):
+    """Another parameter would have no effect, or not fit the weights."""
+    with pytest.raises(TypeError, match="free_nats cannot .* planner_horizon"):
+        planet_tf.load(folder, free_nats=1)
+    with pytest.raises(TypeError, match="horizon cannot"):
+        planet_tf.load(folder, policy=True, horizon=1)
+
+
 def test_diagnostics_and_planner(tmp_path):
     """A run with heads for simulator variables; another search."""
     config = dataclasses.replace(runs.TINY, state_diagnostics=True)

@@ -16,7 +16,7 @@ from absl import flags
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from planet_tf import config, config_flags, train
+from planet_tf import command, config, config_flags, train
 from planet_tf.tools import parameters
 from planet_tf.tools.replay import Replay
 from planet_tf.training.checkpoint import Checkpoint, Position
@@ -152,7 +152,8 @@ def test_nothing_is_written_before_the_input_is_accepted(
         mock.patch.object(train, "stop_in_order"),
     ):
         try:
-            train.main(config_flags.parse(arguments))
+            command.parse(arguments)
+            train.main()
         except SystemExit as error:
             assert error.code == 2
             assert not logdir.parent.exists()

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from planet_tf.tools.files import atomic_write, expanded
+from planet_tf.tools.files import atomic_write, csv_text, expanded, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -22,3 +22,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_home_is_expanded_where_there_is_one():
     assert expanded("~/x") == pathlib.Path.home() / "x"
     assert expanded("~nobody-of-that-name/x").parts[0] == "~nobody-of-that-name"
+
+
+def test_text_and_csv(tmp_path):
+    """Line breaks as on Linux, and numbers in full."""
+    rows = [("a", "b"), {"a": 0.1 + 0.2, "b": "x, y"}.values()]
+    write_text(tmp_path / "new" / "t.csv", csv_text(rows) + "–\n")
+    content = (tmp_path / "new" / "t.csv").read_bytes()
+    assert content == 'a,b\n0.30000000000000004,"x, y"\n–\n'.encode()

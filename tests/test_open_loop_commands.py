@@ -125,7 +125,7 @@ def test_a_run_may_delete_the_newest_checkpoint_meanwhile(
     values = {"logdir": folder, "checkpoint": None, "out": tmp_path}
     values |= {"sequences": 2, "seed": 0, "scale": 1, "fps": 10}
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
-    command.main(["x"])
+    command.main()
     assert "after update 7: " in capsys.readouterr().out
     assert len(found) == 2 and len(list(tmp_path.iterdir())) == 2
 

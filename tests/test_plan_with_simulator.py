@@ -12,10 +12,12 @@ import pytest
 from planet_tf.control.environments import Spec
 from scripts.plan_with_simulator import (
     Budget,
+    Episode,
     append_row,
     coloured,
     main,
     play,
+    report,
 )
 
 _TINY = [
@@ -159,3 +161,16 @@ def test_bad_task_from_the_command_line():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "paper"),
+    [("cartpole_swingup", 850), ("ball_in_cup-catch", 993), ("dummy", None)],
+)
+def test_the_papers_return_stands_beside_ours(task, paper):
+    row = report(
+        task,
+        Budget(),
+        [Episode(0, 1.0, 1.0)],
+    )
+    assert repr(row["paper"]) == repr(paper)  # A whole number.

@@ -177,15 +177,6 @@ def test_restart_finds_the_same_episodes(tmp_path):
     assert path.name.startswith("000004-cup_catch-")
 
 
-def test_only_later_episodes(tmp_path):
-    filled(tmp_path, 6, 7, 8)
-    (tmp_path / "stray.npz").touch()
-    replay = Replay(tmp_path, first=1)
-    assert replay.episodes == 2 and replay.next_index == 3
-    assert replay.agent_steps("cup_catch") == 6 + 7
-    assert replay.skipped == 1  # Still named.
-
-
 def test_file_has_the_original_layout(tmp_path):
     """Tools for the original's episodes must be able to read ours."""
     golden = np.load(GOLDEN)

@@ -101,25 +101,6 @@ def test_values_stand_under_their_names(tmp_path, capsys, monkeypatch):
     }
 
 
-def test_scores_on_later_episodes_alone(tmp_path, monkeypatch):
-    _episodes(tmp_path, "train", 12)
-    for rows in (13, 12):
-        _episodes(tmp_path, "test", rows)
-    lengths = []
-
-    def holdout(_model, batches, _seed):
-        lengths.extend(batch["reward"].shape[1] for batch in batches)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(evaluation, "holdout", holdout)
-    for skip in (0, 1):
-        with pytest.raises(ZeroDivisionError):
-            train_offline.compare(runs.TINY, str(tmp_path), 0, 0, skip)
-    with pytest.raises(ValueError, match="--skip=2 leaves no episode of"):
-        train_offline.compare(runs.TINY, str(tmp_path), 0, 0, skip=2)
-    assert lengths == [13, 12]
-
-
 def test_episodes_of_one_task(tmp_path):
     for split in ("train", "test"):
         _episodes(tmp_path, split, 21)

@@ -10,6 +10,7 @@ sum in bfloat16 over all rows, which stops growing after a few hundred of them.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -181,9 +182,7 @@ class VectorHead(tf.keras.layers.Layer):
         self._shape = tuple(shape)
         self._activation = ACTIVATIONS[activation]
         self.hidden = dense_stack(inputs, units, layers, precision, "hidden")
-        size = 1
-        for dim in shape:
-            size *= dim
+        size = math.prod(shape)
         self.out = Dense(units if layers else inputs, size, "float32", "out")
         self.built = True
 

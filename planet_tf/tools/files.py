@@ -1,12 +1,14 @@
 """Files that are either complete or not there."""
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 # What a crash leaves behind; nothing with this ending is ever read.
@@ -95,3 +97,16 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             f"could not write {path} ({reason}); files written before it are "
             "intact",
         ) from error
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a file at once; errors as in `atomic_write`."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def csv_text(rows: Iterable[Iterable]) -> str:
+    """Rows of cells, the header among them, as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -7,6 +7,7 @@ from a flag alike.
 import dataclasses
 import difflib
 import math
+import operator
 import types
 from collections.abc import Callable
 from typing import Any
@@ -153,13 +154,13 @@ def _is_valid(value: Any, valid: str) -> bool:
     if "|" in valid:
         return value in valid.split(" | ")
     checks = {
-        ">": lambda limit: value > limit,
-        ">=": lambda limit: value >= limit,
-        "<": lambda limit: value < limit,
-        "<=": lambda limit: value <= limit,
+        ">": operator.gt,
+        ">=": operator.ge,
+        "<": operator.lt,
+        "<=": operator.le,
     }
     bounds = (bound.split() for bound in valid.split(", "))
-    return all(checks[sign](float(limit)) for sign, limit in bounds)
+    return all(checks[sign](value, float(limit)) for sign, limit in bounds)
 
 
 def _float(value) -> float:

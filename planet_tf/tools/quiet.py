@@ -1,4 +1,4 @@
-"""Silence where TensorFlow has nothing to say; imports no TensorFlow."""
+"""Silence where TensorFlow has nothing to say; it is imported only then."""
 
 import contextlib
 import os
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 def without_cuda_complaints() -> Iterator[None]:
     """Hides what TensorFlow's C++ side prints where there is no NVIDIA GPU.
 
-    It reports the missing driver as errors, and no log level hides them all.
+    It is imported in here. It reports the missing driver as errors, and no log
+    level hides them all.
     """
     if pathlib.Path("/dev/nvidiactl").exists():
         yield
@@ -20,6 +21,9 @@ def without_cuda_complaints() -> Iterator[None]:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # Else it complains later.
     finally:
         os.dup2(shown, 2)
         os.close(shown)

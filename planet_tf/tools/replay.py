@@ -71,7 +71,6 @@ class Replay:
             be written.
         rows: Shapes of the rows, see `row_shapes`. None: `KEYS` have those of
             the first episode, which may be the one that does not belong here.
-        first: Episodes with a lower running number are not read.
 
     Attributes:
         next_index: Running number of the next episode; never used twice.
@@ -86,7 +85,6 @@ class Replay:
         read_only: bool = False,
         on_disk: bool = False,
         rows: Shapes | None = None,
-        first: int = 0,
     ):
         self._directory = pathlib.Path(directory).expanduser()
         self._on_disk = on_disk
@@ -105,8 +103,6 @@ class Replay:
         others = collections.Counter()
         for path in sorted(self._directory.glob("*.npz"), key=_index):
             self.next_index = max(self.next_index, _index(path) + 1)
-            if -1 < _index(path) < first:
-                continue
             try:
                 task = _task(path)
                 if tasks is not None and task not in tasks:

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from planet_tf.tools import gif, plots
-from planet_tf.tools.files import atomic_write
+from planet_tf.tools.files import atomic_write, write_text
 
 # GIFs may differ from the frames by this much of 255: one step of the model's
 # 5-bit pixels, whose flicker would be half of the file.
@@ -319,8 +319,7 @@ def _keep_points(path: pathlib.Path, updates: int | None) -> int:
         # The checkpoints were moved away: a new run, but days of the old one.
         path.replace(path.with_name(f"metrics.{time.time_ns()}.jsonl"))
     elif kept != text:
-        with atomic_write(path) as file:
-            file.write(kept.encode())
+        write_text(path, kept)
     return step
 
 

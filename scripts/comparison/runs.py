@@ -7,12 +7,10 @@ or metrics.csv with the same names as columns. Videos and the JSON of
 
 import contextlib
 import dataclasses
-import functools
 import json
 import math
 import pathlib
 import sys
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ LAST_TESTS = 5
 
 # They tell the runs of one agent apart, say how long they are, or change
 # nothing that is learned.
-_NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage", "version"}
+_NOT_SETTINGS = {"tasks", "seed", "max_steps", "replay_storage"}
 
 # Names in the metrics.
 _RETURN, _TRAINING, _TIME = "test/return_", "train/return_", "time/total"
@@ -138,7 +136,7 @@ def agent_name(values: dict[str, Any]) -> str:
         values: As config.yaml has them. Those that are missing have their
             default; those that this version does not know do not count.
     """
-    presets = _presets()
+    presets = {k: configs.plain(v) for k, v in configs.PRESETS.items()}
     values = {**presets["default"], **values}
 
     def changes(preset: str) -> list[str]:
@@ -150,18 +148,6 @@ def agent_name(values: dict[str, Any]) -> str:
 
     preset = min(presets, key=lambda name: len(changes(name)))
     return ", ".join([preset, *changes(preset)])
-
-
-@functools.cache
-def _presets() -> dict[str, dict[str, Any]]:
-    """The values of each preset, as config.yaml has them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "config.yaml"
-        result = {}
-        for name, config in configs.PRESETS.items():
-            configs.save(config, path)
-            result[name] = yaml.safe_load(path.read_text("utf-8"))
-    return result
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A table as Markdown, CSV and HTML."""
 
-import csv
 import dataclasses
 import html
-import io
 import math
 from collections.abc import Sequence
+
+from planet_tf.tools.files import csv_text
 
 Cell = str | int | float
 
@@ -55,12 +55,8 @@ class Table:
 
     def csv(self) -> str:
         """Numbers in full; what was not measured is empty."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.columns)
-        for row in self.rows:
-            writer.writerow("" if value != value else value for value in row)
-        return file.getvalue()
+        rows = (["" if x != x else x for x in row] for row in self.rows)
+        return csv_text([self.columns, *rows])
 
     def html(self) -> str:
         """With its title and note."""
