@@ -111,7 +111,7 @@ def table(task: str, found: dict) -> str:
 
 def write(
     outdir: pathlib.Path, header: dict, played: dict[str, Played]
-) -> dict[str, dict]:
+) -> None:
     """Writes everything into a folder.
 
     `evaluation.json`, `<task>.gif`, `<task>.mp4` and, where the planner was
@@ -121,9 +121,6 @@ def write(
         outdir: Made when missing; files of these names are replaced.
         header: What the JSON says about the evaluation as a whole.
         played: By task.
-
-    Returns:
-        `summary` by task.
 
     Raises:
         OSError: Naming the file that could not be written.
@@ -138,7 +135,6 @@ def write(
     if all(each.plans for each in played.values()):
         _write_text(outdir / "plan_quality.csv", _csv(played))
         _plot(outdir / "plan_quality.png", played, tasks)
-    return tasks
 
 
 def video(played: Played) -> np.ndarray:
