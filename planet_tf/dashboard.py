@@ -3,11 +3,13 @@
 import dataclasses
 
 import yaml
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalars
+from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
-from planet_tf.config import Config
+from planet_tf.config import PRESETS, Config, differences
 from planet_tf.tools.summaries import Logger
 
 # Charts of the Custom Scalars tab: title -> regular expressions of tags.
@@ -131,24 +133,40 @@ def introduce(log: Logger, config: Config, name: str) -> None:
     listed = yaml.safe_dump(_hparams(config), sort_keys=False)
     log.text("config", f"```\n{listed}```")
     log.plugin(custom_scalars.pb(_layout()))
-    values = _hparams(config)
-    log.plugin(
-        hparams.hparams_config_pb(
-            [hparams.HParam(name) for name in values],
-            [
-                hparams.Metric(tag)
-                for tag in (
-                    "test/score",
-                    "train/score",
-                    "test/image",
-                    "test/reward",
-                    "open_loop/image",
-                    "open_loop/reward",
-                )
-            ],
-        )
+    log.plugin(_experiment(config))
+    log.plugin(hparams.hparams_pb(_hparams(config), trial_id=name))
+
+
+def _experiment(config: Config) -> summary_pb2.Summary:
+    """What the HParams tab has: parameters, some of them first, and metrics.
+
+    It shows five parameters until others are chosen, those marked before the
+    rest. Marked are the tasks, the seed, and what is not as in the preset that
+    the config is most like.
+    """
+    preset = min(PRESETS.values(), key=lambda x: len(differences(x, config)))
+    summary = hparams.hparams_config_pb(
+        [hparams.HParam(name) for name in _hparams(config)],
+        [
+            hparams.Metric(tag)
+            for tag in (
+                "test/score",
+                "train/score",
+                "test/image",
+                "test/reward",
+                "open_loop/image",
+                "open_loop/reward",
+            )
+        ],
     )
-    log.plugin(hparams.hparams_pb(values, trial_id=name))
+    # hparams.HParam knows nothing of the mark.
+    plugin = summary.value[0].metadata.plugin_data
+    content = plugin_data_pb2.HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        changed = getattr(config, info.name) != getattr(preset, info.name)
+        info.differs = changed or info.name in ("tasks", "seed")
+    plugin.content = content.SerializeToString()
+    return summary
 
 
 def _layout() -> layout_pb2.Layout:
