@@ -1,6 +1,7 @@
 """What TensorBoard knows of a run from the start: its tabs' fixed contents."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import yaml
 from tensorboard.compat.proto import summary_pb2
@@ -12,7 +13,8 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from planet_tf.config import PRESETS, Config, differences
 from planet_tf.tools.summaries import Logger
 
-# Charts of the Custom Scalars tab: title -> regular expressions of tags.
+# Charts of the Custom Scalars tab: title -> regular expressions of tags. Those
+# "by task" are for runs with several.
 CHARTS = {
     "Does it learn?": {
         "Return of an episode": [r"(train|test)(_[\w.-]+)?/score$"],
@@ -132,7 +134,7 @@ def introduce(log: Logger, config: Config, name: str) -> None:
     log.text("about", _GUIDE)  # Above the config, as they are sorted.
     listed = yaml.safe_dump(_hparams(config), sort_keys=False)
     log.text("config", f"```\n{listed}```")
-    log.plugin(custom_scalars.pb(_layout()))
+    log.plugin(custom_scalars.pb(_layout(config.tasks)))
     log.plugin(_experiment(config))
     log.plugin(hparams.hparams_pb(_hparams(config), trial_id=name))
 
@@ -169,7 +171,7 @@ def _experiment(config: Config) -> summary_pb2.Summary:
     return summary
 
 
-def _layout() -> layout_pb2.Layout:
+def _layout(tasks: Sequence[str]) -> layout_pb2.Layout:
     """The Custom Scalars tab."""
     return layout_pb2.Layout(
         category=[
@@ -181,6 +183,7 @@ def _layout() -> layout_pb2.Layout:
                         multiline=layout_pb2.MultilineChartContent(tag=tags),
                     )
                     for name, tags in charts.items()
+                    if len(tasks) > 1 or not name.endswith("by task")
                 ],
             )
             for title, charts in CHARTS.items()

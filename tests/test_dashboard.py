@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import pytest
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
@@ -34,6 +35,17 @@ def test_tabs_have_contents(tmp_path):
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     assert len(layout.category) == len(dashboard.CHARTS)
     assert set(events.PluginTagToContent("text")) == {"about", "config"}
+
+
+@pytest.mark.parametrize("tasks", [("a",), ("a", "b")])
+def test_charts_by_task_are_for_several(tasks):
+    """Of one task they are empty, or the same as another chart."""
+    layout = dashboard._layout(tasks)
+    charts = [chart.title for x in layout.category for chart in x.chart]
+    by_task = {title for title in charts if "by task" in title}
+    expected = {"Return by task", "Image error by task"}
+    assert by_task == (expected if len(tasks) > 1 else set())
+    assert "Image error by predicted step" in charts
 
 
 def test_what_tells_runs_apart_is_marked(tmp_path):
