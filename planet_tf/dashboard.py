@@ -65,7 +65,7 @@ everything else is of all tasks together.
 | - | - |
 | Custom Scalars | the curves that matter, side by side |
 | Time Series, Scalars | all of them, by topic as below |
-| Images | videos (they play), strips over time, plots |
+| Images | plots, strips over time, videos (they play) |
 | HParams | this run's parameters beside those of others |
 | Histograms | weights, data, entropies; with `--histograms` |
 | Text | this page, and the parameters |
@@ -86,9 +86,9 @@ image, `prior` one step before |
 terminate, also of what follows |
 | `progress/` | how far the run is |
 | `time/` | seconds, share of the wall time, and rate in 1/s of each activity |
-| `strips/` | images over time from left to right: truth, prediction, change \
+| `plots/` | predicted values against true ones; errors by predicted step; \
+`strip_..`: images over time from left to right, truth, prediction, change \
 from frame to frame (grey: none), error (grey: none) |
-| `plots/` | predicted values against true ones; errors by predicted step |
 
 ### Names
 

@@ -34,14 +34,15 @@ def log_predictions(
 ) -> None:
     """Shows predictions of held-out sequences, by task.
 
-    Tags end in the task's name where a run has several.
+    Tags end in the task's name where a run has several. All are of two topics,
+    as TensorBoard's Images tab opens only that many by itself.
     """
     for task, result in found.items():
         end = f"_{task}" if len(found) > 1 else ""
         for name, frames in videos(result.predictions).items():
             log.video(counters, f"test/{name}{end}", frames)
         for name, image in strips(result.predictions).items():
-            log.image(counters, f"strips/{name}{end}", image)
+            log.image(counters, f"plots/strip_{name}{end}", image)
         for name, figure in {
             "heads": head_figure(result),
             "log_prob": log_prob_figure(result),
