@@ -85,7 +85,8 @@ image, `prior` one step before |
 | `open_loop/` | predictions from 5 images and actions alone; where episodes \
 terminate, also of what follows |
 | `progress/` | how far the run is |
-| `time/` | seconds, share of the wall time, and rate in 1/s of each activity |
+| `time/` | seconds and share of the wall time of each activity, and of all \
+but `wait` the rate in 1/s |
 | `plots/` | predicted values against true ones; errors by predicted step; \
 `strip_..`: images over time from left to right, truth, prediction, change \
 from frame to frame (grey: none), error (grey: none) |

@@ -44,6 +44,15 @@ def test_timers_add_up(clock):
     )
 
 
+def test_waiting_has_no_rate(clock):
+    """Hundreds of batches that were there would hide the other rates."""
+    timers = Timers()
+    with timers("wait"):
+        clock(0.5)
+    clock(1.5)
+    assert timers.summary() == {"time/wait": 0.5, "time/wait_share": 0.25}
+
+
 def test_summary_starts_anew(clock):
     """Otherwise shares would be averages over the whole run."""
     timers = Timers()

@@ -50,7 +50,8 @@ class Timers:
 
         Returns:
             For each name: `time/<name>` in seconds, `time/<name>_share` of the
-            wall time in [0, 1], and `time/<name>_rate` in 1/s, like `rate`.
+            wall time in [0, 1], and, but for "wait", `time/<name>_rate` in
+            1/s, like `rate`.
         """
         now = time.perf_counter()
         wall = max(now - self._start, 1e-9)
@@ -58,7 +59,8 @@ class Timers:
         for name, seconds in self._seconds.items():
             result[f"time/{name}"] = seconds
             result[f"time/{name}_share"] = seconds / wall
-            result[f"time/{name}_rate"] = self.rate(name)
+            if name != "wait":  # The less of it, the higher its rate.
+                result[f"time/{name}_rate"] = self.rate(name)
         self._seconds.clear()
         self._counts.clear()
         self._start = now
