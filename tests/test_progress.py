@@ -115,6 +115,19 @@ def test_bar_shows_progress(clock, terminal, capsys):
     assert "post_std" not in captured.err
 
 
+def test_bar_shows_changes(clock, terminal, capsys):
+    """A loss is mostly constant: of five digits, the last ones change."""
+    terminal()
+    with Progress(total=10) as progress:
+        progress.advance({"loss": 11356.878, "image": -11299.917, "kl": 6.7548})
+        progress.played(1234)
+        clock(1)
+        progress.played(0)
+    shown = capsys.readouterr().err
+    for text in ("loss=11356.9", "image=-11299.9", "kl=6.75", "playing=1234"):
+        assert f"{text}," in shown or f"{text}]" in shown
+
+
 def test_bar_does_not_wait_for_every_update(clock, terminal):
     """Reading a tensor each time would stop the accelerator."""
     terminal()

@@ -144,7 +144,9 @@ class Progress:
         return due
 
     def _render(self, **extra: float) -> None:
-        self._bar.set_postfix({**extra, **self._notes}, refresh=False)
+        # tqdm itself would write a loss as 1.13e+4 for the whole run.
+        notes = {k: _shown(v) for k, v in {**extra, **self._notes}.items()}
+        self._bar.set_postfix(notes, refresh=False)
 
 
 class Pace:
@@ -168,3 +170,10 @@ class Pace:
             return None
         since, before = self._first
         return (now - since) / (done - before) * (total - done)
+
+
+def _shown(value: float) -> str:
+    """So many digits that changes show."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
