@@ -10,6 +10,7 @@ import csv
 import io
 import pathlib
 import sys
+from collections.abc import Iterable
 
 from absl import app, flags
 
@@ -54,10 +55,8 @@ def write(
     curves = {k: v.curves for k, v in predict(run, sequences, seed).items()}
     rows = table(curves)
     names = list(rows[0])
-    print("  ".join(f"{name:>13}" for name in names))
-    for row in rows:
-        if row["step"] in HORIZONS:
-            print("  ".join(f"{_shown(x):>13}" for x in row.values()))
+    shown = [row.values() for row in rows if row["step"] in HORIZONS]
+    print(*aligned([names, *shown]), sep="\n")
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
@@ -87,8 +86,17 @@ def table(curves: dict[str, dict]) -> list[dict]:
     ]
 
 
-def _shown(value) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def aligned(rows: Iterable[Iterable[str | int | float]]) -> list[str]:
+    """A line for each row, with columns as wide as what is in them."""
+    cells = [
+        [f"{x:.4f}" if isinstance(x, float) else str(x) for x in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(f"{x:>{width}}" for x, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
 
 
 def define_flags() -> None:
