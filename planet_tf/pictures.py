@@ -15,6 +15,7 @@ from planet_tf.training.evaluation import CONTEXT, Holdout
 _IN_VIDEO = 4
 _IN_STRIP = 2
 _IN_DATA = 6
+_COMPONENTS = 12  # Of the simulator's state in a plot.
 _EVERY = 3  # Steps from one column of a strip to the next.
 
 
@@ -123,9 +124,10 @@ def strips(found: OpenLoop) -> dict[str, np.ndarray]:
 
 
 def head_figure(found: Holdout) -> Figure:
-    """Predicted and true values of every head but the image's.
+    """Predicted and true values of the reward and of what else has a head.
 
-    Of the sequence whose rewards differ most, because most say nothing.
+    Of the image nothing, of the simulator's state the first components. Of the
+    sequence whose rewards differ most, because most say nothing.
 
     Deviates from planet: there it is the first sequence.
     """
@@ -140,6 +142,10 @@ def head_figure(found: Holdout) -> Figure:
         for j in range(size):
             label = name if size == 1 else f"{name} {j}"
             lines.append((label, *(x[:, j] for x in trio)))
+    xlabel = "step (decisions)"
+    if len(lines) > 1 + _COMPONENTS:
+        xlabel += f"\nthe first {_COMPONENTS} of {len(lines) - 1} components"
+    lines = lines[: 1 + _COMPONENTS]  # The reward is the first.
     figure, axes = plots.figure(
         len(lines), 1, (6, 3 if len(lines) < 4 else 1.6), sharex=True
     )
@@ -151,7 +157,7 @@ def head_figure(found: Holdout) -> Figure:
         ax.plot(opened, color=plots.ORANGE, label="open loop")
         ax.plot(truth, color=plots.BLACK, linestyle=":", label="truth")
         ax.set(ylabel=label)
-    np.ravel(axes)[-1].set(xlabel="step (decisions)")
+    np.ravel(axes)[-1].set(xlabel=xlabel)
     _legend_above(np.ravel(axes)[0])
     return figure
 

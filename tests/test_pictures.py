@@ -117,6 +117,21 @@ def test_every_head_and_dimension_has_its_axes():
         np.testing.assert_array_equal(line, values[1, :, 1])
 
 
+def test_heads_of_many_components_are_cut():
+    """A dog's 220 made a plot of 28,288 pixels, in a minute."""
+    found = _holdout(position=7, velocity=8)
+    axes = pictures.head_figure(found).axes
+    labels = [ax.get_ylabel() for ax in axes]
+    expected = [f"position {i}" for i in range(7)]
+    expected += [f"velocity {i}" for i in range(5)]
+    assert labels == ["reward", *expected]
+    assert "the first 12 of 15 components" in axes[-1].get_xlabel()
+    found = _holdout(position=12)
+    axes = pictures.head_figure(found).axes
+    assert len(axes) == 13
+    assert axes[-1].get_xlabel() == "step (decisions)"
+
+
 def test_errors_begin_one_step_after_the_last_image():
     """With the model's and the repeated frame's, of every task."""
     curves = {task: _holdout().curves for task in ("a", "b")}
