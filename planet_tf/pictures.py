@@ -200,18 +200,28 @@ def error_figure(curves: dict[str, dict[str, np.ndarray]]) -> Figure:
             curve = lines[f"open_loop/{name}_by_step"]
             steps = np.arange(1, len(curve) + 1)
             prefix = f"{task}: " if len(curves) > 1 else ""
-            ax.plot(steps, curve, color=color, label=f"{prefix}model")
+            marker = "o" if len(curve) == 1 else ""  # One point has no line.
+            ax.plot(
+                steps,
+                curve,
+                marker=marker,
+                color=color,
+                label=f"{prefix}model",
+            )
             repeat = lines.get(f"open_loop/{name}_repeat_by_step")
             if repeat is not None:
                 ax.plot(
                     steps,
                     repeat,
+                    marker=marker,
                     color=color if prefix else plots.GRAY,
                     linestyle="--",
                     label=f"{prefix}last seen, repeated",
                 )
         ax.set(ylabel=label)
         ax.set_ylim(bottom=0)
+    locator = axes[-1].xaxis.get_major_locator()
+    locator.set_params(integer=True, min_n_ticks=1)
     axes[-1].set(xlabel="steps after the last image seen")
     plots.legend(
         axes[0], ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from planet_tf import pictures
 from planet_tf.models.world_model import OpenLoop, Prediction
+from planet_tf.tools import plots
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.evaluation import CONTEXT, Holdout
 
@@ -130,6 +131,20 @@ def test_heads_of_many_components_are_cut():
     axes = pictures.head_figure(found).axes
     assert len(axes) == 13
     assert axes[-1].get_xlabel() == "step (decisions)"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_predicted_steps_can_be_seen(count):
+    """A line through one point is nothing, and half a step is no step."""
+    curves = {k: v[:count] for k, v in _holdout().curves.items()}
+    figure = pictures.error_figure({"a": curves})
+    plots.png(figure)  # Sets the limits.
+    for ax in figure.axes:
+        for line in ax.lines:
+            assert (line.get_marker() == "o") == (count == 1)
+        low, high = ax.get_xlim()
+        ticks = [x for x in ax.get_xticks() if low <= x <= high]
+        assert ticks == list(range(1, count + 1))
 
 
 def test_errors_begin_one_step_after_the_last_image():
