@@ -1,16 +1,20 @@
 """What TensorBoard knows of a run from the start: its tabs' fixed contents."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import yaml
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalars
+from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
-from planet_tf.config import Config
+from planet_tf.config import PRESETS, Config, differences
 from planet_tf.tools.summaries import Logger
 
-# Charts of the Custom Scalars tab: title -> regular expressions of tags.
+# Charts of the Custom Scalars tab: title -> regular expressions of tags. Those
+# "by task" are for runs with several.
 CHARTS = {
     "Does it learn?": {
         "Return of an episode": [r"(train|test)(_[\w.-]+)?/score$"],
@@ -61,7 +65,7 @@ everything else is of all tasks together.
 | - | - |
 | Custom Scalars | the curves that matter, side by side |
 | Time Series, Scalars | all of them, by topic as below |
-| Images | videos (they play), strips over time, plots |
+| Images | plots, strips over time, videos (they play) |
 | HParams | this run's parameters beside those of others |
 | Histograms | weights, data, entropies; with `--histograms` |
 | Text | this page, and the parameters |
@@ -81,10 +85,11 @@ image, `prior` one step before |
 | `open_loop/` | predictions from 5 images and actions alone; where episodes \
 terminate, also of what follows |
 | `progress/` | how far the run is |
-| `time/` | seconds, share of the wall time, and rate in 1/s of each activity |
-| `strips/` | images over time from left to right: truth, prediction, change \
+| `time/` | seconds and share of the wall time of each activity, and of all \
+but `wait` the rate in 1/s |
+| `plots/` | predicted values against true ones; errors by predicted step; \
+`strip_..`: images over time from left to right, truth, prediction, change \
 from frame to frame (grey: none), error (grey: none) |
-| `plots/` | predicted values against true ones; errors by predicted step |
 
 ### Names
 
@@ -131,27 +136,44 @@ def introduce(log: Logger, config: Config, name: str) -> None:
     values = _hparams(config)
     listed = yaml.safe_dump(values, sort_keys=False)
     log.text("config", f"```\n{listed}```")
-    log.plugin(custom_scalars.pb(_layout()))
-    log.plugin(
-        hparams.hparams_config_pb(
-            [hparams.HParam(name) for name in values],
-            [
-                hparams.Metric(tag)
-                for tag in (
-                    "test/score",
-                    "train/score",
-                    "test/image",
-                    "test/reward",
-                    "open_loop/image",
-                    "open_loop/reward",
-                )
-            ],
-        )
-    )
+    log.plugin(custom_scalars.pb(_layout(config.tasks)))
+    log.plugin(_experiment(config))
     log.plugin(hparams.hparams_pb(values, trial_id=name))
 
 
-def _layout() -> layout_pb2.Layout:
+def _experiment(config: Config) -> summary_pb2.Summary:
+    """What the HParams tab has: parameters, some of them first, and metrics.
+
+    It shows five parameters until others are chosen, those marked before the
+    rest. Marked are the tasks, the seed, and what is not as in the preset that
+    the config is most like.
+    """
+    preset = min(PRESETS.values(), key=lambda x: len(differences(x, config)))
+    summary = hparams.hparams_config_pb(
+        [hparams.HParam(name) for name in _hparams(config)],
+        [
+            hparams.Metric(tag)
+            for tag in (
+                "test/score",
+                "train/score",
+                "test/image",
+                "test/reward",
+                "open_loop/image",
+                "open_loop/reward",
+            )
+        ],
+    )
+    # hparams.HParam knows nothing of the mark.
+    plugin = summary.value[0].metadata.plugin_data
+    content = plugin_data_pb2.HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        changed = getattr(config, info.name) != getattr(preset, info.name)
+        info.differs = changed or info.name in ("tasks", "seed")
+    plugin.content = content.SerializeToString()
+    return summary
+
+
+def _layout(tasks: Sequence[str]) -> layout_pb2.Layout:
     """The Custom Scalars tab."""
     return layout_pb2.Layout(
         category=[
@@ -163,6 +185,7 @@ def _layout() -> layout_pb2.Layout:
                         multiline=layout_pb2.MultilineChartContent(tag=tags),
                     )
                     for name, tags in charts.items()
+                    if len(tasks) > 1 or not name.endswith("by task")
                 ],
             )
             for title, charts in CHARTS.items()

@@ -134,12 +134,13 @@ def main() -> None:
     try:
         choose_backend_for(tasks)
         played = evaluate(agent, tasks, values.episodes, envs, values.seed)
-        found = evaluation_report.write(outdir, header, played)
+        for task, each in played.items():  # A full disk must not lose them.
+            figures = evaluation_report.summary(each)
+            print(evaluation_report.table(task, figures), flush=True)
+        evaluation_report.write(outdir, header, played)
     except (OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-    for task, figures in found.items():
-        print(evaluation_report.table(task, figures))
     print(f"Files: {outdir.absolute()}")
 
 

@@ -109,7 +109,7 @@ def table(task: str, found: dict) -> str:
 
 def write(
     outdir: pathlib.Path, header: dict, played: dict[str, Played]
-) -> dict[str, dict]:
+) -> None:
     """Writes everything into a folder.
 
     `evaluation.json`, `<task>.gif`, `<task>.mp4` and, where the planner was
@@ -119,9 +119,6 @@ def write(
         outdir: Made when missing; files of these names are replaced.
         header: What the JSON says about the evaluation as a whole.
         played: By task.
-
-    Returns:
-        `summary` by task.
 
     Raises:
         OSError: Naming the file that could not be written.
@@ -136,7 +133,6 @@ def write(
     if all(each.plans for each in played.values()):
         write_text(outdir / "plan_quality.csv", csv_text(_rows(played)))
         _plot(outdir / "plan_quality.png", played, tasks)
-    return tasks
 
 
 def video(played: Played) -> np.ndarray:

@@ -15,6 +15,7 @@ from planet_tf.training.evaluation import CONTEXT, Holdout
 _IN_VIDEO = 4
 _IN_STRIP = 2
 _IN_DATA = 6
+_COMPONENTS = 12  # Of the simulator's state in a plot.
 _EVERY = 3  # Steps from one column of a strip to the next.
 
 
@@ -34,14 +35,15 @@ def log_predictions(
 ) -> None:
     """Shows predictions of held-out sequences, by task.
 
-    Tags end in the task's name where a run has several.
+    Tags end in the task's name where a run has several. All are of two topics,
+    as TensorBoard's Images tab opens only that many by itself.
     """
     for task, result in found.items():
         end = f"_{task}" if len(found) > 1 else ""
         for name, frames in videos(result.predictions).items():
             log.video(counters, f"test/{name}{end}", frames)
         for name, image in strips(result.predictions).items():
-            log.image(counters, f"strips/{name}{end}", image)
+            log.image(counters, f"plots/strip_{name}{end}", image)
         for name, figure in {
             "heads": head_figure(result),
             "log_prob": log_prob_figure(result),
@@ -122,9 +124,10 @@ def strips(found: OpenLoop) -> dict[str, np.ndarray]:
 
 
 def head_figure(found: Holdout) -> Figure:
-    """Predicted and true values of every head but the image's.
+    """Predicted and true values of the reward and of what else has a head.
 
-    Of the sequence whose rewards differ most, because most say nothing.
+    Of the image nothing, of the simulator's state the first components. Of the
+    sequence whose rewards differ most, because most say nothing.
 
     Deviates from planet: there it is the first sequence.
     """
@@ -139,6 +142,10 @@ def head_figure(found: Holdout) -> Figure:
         for j in range(size):
             label = name if size == 1 else f"{name} {j}"
             lines.append((label, *(x[:, j] for x in trio)))
+    xlabel = "step (decisions)"
+    if len(lines) > 1 + _COMPONENTS:
+        xlabel += f"\nthe first {_COMPONENTS} of {len(lines) - 1} components"
+    lines = lines[: 1 + _COMPONENTS]  # The reward is the first.
     figure, axes = plots.figure(
         len(lines), 1, (6, 3 if len(lines) < 4 else 1.6), sharex=True
     )
@@ -150,7 +157,7 @@ def head_figure(found: Holdout) -> Figure:
         ax.plot(opened, color=plots.ORANGE, label="open loop")
         ax.plot(truth, color=plots.BLACK, linestyle=":", label="truth")
         ax.set(ylabel=label)
-    np.ravel(axes)[-1].set(xlabel="step (decisions)")
+    np.ravel(axes)[-1].set(xlabel=xlabel)
     _legend_above(np.ravel(axes)[0])
     return figure
 
@@ -193,18 +200,28 @@ def error_figure(curves: dict[str, dict[str, np.ndarray]]) -> Figure:
             curve = lines[f"open_loop/{name}_by_step"]
             steps = np.arange(1, len(curve) + 1)
             prefix = f"{task}: " if len(curves) > 1 else ""
-            ax.plot(steps, curve, color=color, label=f"{prefix}model")
+            marker = "o" if len(curve) == 1 else ""  # One point has no line.
+            ax.plot(
+                steps,
+                curve,
+                marker=marker,
+                color=color,
+                label=f"{prefix}model",
+            )
             repeat = lines.get(f"open_loop/{name}_repeat_by_step")
             if repeat is not None:
                 ax.plot(
                     steps,
                     repeat,
+                    marker=marker,
                     color=color if prefix else plots.GRAY,
                     linestyle="--",
                     label=f"{prefix}last seen, repeated",
                 )
         ax.set(ylabel=label)
         ax.set_ylim(bottom=0)
+    locator = axes[-1].xaxis.get_major_locator()
+    locator.set_params(integer=True, min_n_ticks=1)
     axes[-1].set(xlabel="steps after the last image seen")
     plots.legend(
         axes[0], ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8

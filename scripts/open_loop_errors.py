@@ -7,6 +7,7 @@ open_loop_errors.csv, with every step, and open_loop_errors.png.
 """
 
 import pathlib
+from collections.abc import Iterable
 
 from planet_tf import command, run_folder
 from planet_tf.tools.files import csv_text, write_text
@@ -35,10 +36,8 @@ def write(
     curves = {k: v.curves for k, v in predict(run, sequences, seed).items()}
     rows = table(curves)
     names = list(rows[0])
-    print("  ".join(f"{name:>13}" for name in names))
-    for row in rows:
-        if row["step"] in HORIZONS:
-            print("  ".join(f"{_shown(x):>13}" for x in row.values()))
+    shown = [row.values() for row in rows if row["step"] in HORIZONS]
+    print(*aligned([names, *shown]), sep="\n")
     files = [out / f"open_loop_errors.{kind}" for kind in ("csv", "png")]
     write_text(files[0], csv_text([names, *(x.values() for x in rows)]))
     plots.save(pictures.error_figure(curves), files[1])
@@ -63,8 +62,17 @@ def table(curves: dict[str, dict]) -> list[dict]:
     ]
 
 
-def _shown(value) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def aligned(rows: Iterable[Iterable[str | int | float]]) -> list[str]:
+    """A line for each row, with columns as wide as what is in them."""
+    cells = [
+        [f"{x:.4f}" if isinstance(x, float) else str(x) for x in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(f"{x:>{width}}" for x, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
 
 
 def define_flags() -> None:

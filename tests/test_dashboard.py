@@ -1,7 +1,9 @@
 """TensorBoard's own readers find what is written at the start of a run."""
 
+import dataclasses
 import re
 
+import pytest
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
@@ -33,6 +35,33 @@ def test_tabs_have_contents(tmp_path):
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     assert len(layout.category) == len(dashboard.CHARTS)
     assert set(events.PluginTagToContent("text")) == {"about", "config"}
+
+
+@pytest.mark.parametrize("tasks", [("a",), ("a", "b")])
+def test_charts_by_task_are_for_several(tasks):
+    """Of one task they are empty, or the same as another chart."""
+    layout = dashboard._layout(tasks)
+    charts = [chart.title for x in layout.category for chart in x.chart]
+    by_task = {title for title in charts if "by task" in title}
+    expected = {"Return by task", "Image error by task"}
+    assert by_task == (expected if len(tasks) > 1 else set())
+    assert "Image error by predicted step" in charts
+
+
+def test_what_tells_runs_apart_is_marked(tmp_path):
+    """TensorBoard shows five parameters: those marked, then by the alphabet."""
+    run = dataclasses.replace(
+        config.PRESETS["cpu"], tasks=("cheetah_run",), conv_depth=32
+    )
+    with Logger(tmp_path) as log:
+        dashboard.introduce(log, run, "run")
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    start = events.summary_metadata[metadata.EXPERIMENT_TAG]
+    infos = metadata.parse_experiment_plugin_data(
+        start.plugin_data.content
+    ).hparam_infos
+    marked = {info.name for info in infos if info.differs}
+    assert marked == {"tasks", "seed", "conv_depth"}
 
 
 def test_errors_of_each_task_are_in_a_chart():

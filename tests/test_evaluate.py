@@ -5,10 +5,12 @@ import functools
 import json
 import subprocess
 import sys
+import types
 
 import av
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from planet_tf import evaluate, evaluation_report, run_folder, worlds
@@ -187,6 +189,29 @@ def played():
     return evaluation_report.Played([7, 8, 9], episodes, plans, 2)
 
 
+def test_full_disk_does_not_lose_the_figures(
+    played, tmp_path, monkeypatch, capsys
+):
+    """Episodes take minutes or hours; the disk is full at their end."""
+
+    def full(*_):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(evaluate, "_prepare", lambda _: (agent, [], tmp_path))
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: {"cup": played})
+    monkeypatch.setattr(evaluation_report, "write", full)
+    agent = types.SimpleNamespace(
+        run=CountingAgent.run._replace(logdir=tmp_path)
+    )
+    values = types.SimpleNamespace(envs=1, episodes=3, seed=0, policy=True)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(["x"])
+    output = capsys.readouterr()
+    assert stop.value.code == 1 and output.err == "No space left\n"
+    assert "  median                  10.0" in output.out
+
+
 def test_table_against_figures_by_hand(played):
     """Returns 6, 15, 10; lengths 3, 5, 4."""
     found = evaluation_report.summary(played)
@@ -224,7 +249,9 @@ def test_video_holds_every_episode_to_its_end(played):
 def test_without_planner_there_is_no_plan_quality(played, tmp_path):
     """Figures of a search that never was would mislead."""
     played = {"gym:ALE/Pong-v5": played._replace(plans=[])}
-    found = evaluation_report.write(tmp_path, {}, played)["gym:ALE/Pong-v5"]
+    evaluation_report.write(tmp_path, {}, played)
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    found = found["tasks"]["gym:ALE/Pong-v5"]
     assert "plan_quality" not in found
     assert "predicted" not in evaluation_report.table("t", found)
     assert {path.name for path in tmp_path.iterdir()} == {

@@ -109,6 +109,17 @@ def test_open_loop_errors(folder, tmp_path, capsys):
         assert plot.height > 800
 
 
+def test_columns_are_below_their_names():
+    """Names of tasks and of curves are of any length."""
+    lines = open_loop_errors.aligned(
+        [["task", "orientations_repeat"], ["manipulator_bring_ball", 0.25]]
+    )
+    assert lines == [
+        "                  task  orientations_repeat",
+        "manipulator_bring_ball               0.2500",
+    ]
+
+
 def test_run_without_long_episodes(tmp_path):
     """As when it was stopped while it recorded the first ones."""
     runs.make(tmp_path, updates=[1])

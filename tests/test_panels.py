@@ -108,3 +108,18 @@ def test_text_leaves_the_frames_alone():
     assert lines[..., 1:].max() == 0
     once = panels.with_captions(frames, ["task"])
     assert (once[:, :above] == once[:1, :above]).all()
+
+
+def test_long_captions_shrink():
+    """Cut off at the right, names of tasks that begin alike are the same."""
+    frames = np.zeros([2, 10, 110, 3], np.uint8)
+    usual, long = (
+        panels.with_captions(frames, ["task", text])[:, :-10]
+        for text in ("walk", "humanoid_run_pure_state")
+    )
+    assert usual.shape == long.shape == (2, 28, 110, 3)
+    assert long[1].any() and not long[1, :, -5:].any()
+    # All of one size, or a video's letters would jump.
+    assert np.ptp(np.argwhere(long[0])[:, 0]) < np.ptp(
+        np.argwhere(usual[0])[:, 0]
+    )

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from planet_tf import pictures
 from planet_tf.models.world_model import OpenLoop, Prediction
+from planet_tf.tools import plots
 from planet_tf.tools.summaries import Logger
 from planet_tf.training.evaluation import CONTEXT, Holdout
 
@@ -45,7 +46,10 @@ def _holdout(**heads):
 
 @pytest.mark.parametrize("tasks", [["cup"], ["cup", "cheetah"]])
 def test_every_task_is_shown(tmp_path, tasks):
-    """With several, one must not overwrite the other."""
+    """With several, one must not overwrite the other.
+
+    TensorBoard's Images tab opens the first two topics alone.
+    """
     found = {task: _holdout() for task in tasks}
     played = {
         task: [{"image": np.zeros([7 + i, 64, 64, 3], np.uint8)}]
@@ -61,10 +65,16 @@ def test_every_task_is_shown(tmp_path, tasks):
     ends = [""] if len(tasks) == 1 else [f"_{task}" for task in tasks]
     kinds = {
         "test": ["open_loop", "closed_loop"],
-        "strips": ["data", "closed_loop_post", "closed_loop_prior"],
-        "plots": ["heads", "log_prob", "error_by_step"],
+        "plots": [
+            "heads",
+            "log_prob",
+            "error_by_step",
+            "strip_data",
+            "strip_closed_loop_post",
+            "strip_closed_loop_prior",
+            "strip_open_loop",
+        ],
     }
-    kinds["strips"].append("open_loop")
     expected = {f"test/{task}" for task in tasks} | {
         f"{topic}/{name}{end}"
         for topic, names in kinds.items()
@@ -106,6 +116,35 @@ def test_every_head_and_dimension_has_its_axes():
     ]
     for line, values in zip((closed, opened, truth), expected, strict=True):
         np.testing.assert_array_equal(line, values[1, :, 1])
+
+
+def test_heads_of_many_components_are_cut():
+    """A dog's 220 made a plot of 28,288 pixels, in a minute."""
+    found = _holdout(position=7, velocity=8)
+    axes = pictures.head_figure(found).axes
+    labels = [ax.get_ylabel() for ax in axes]
+    expected = [f"position {i}" for i in range(7)]
+    expected += [f"velocity {i}" for i in range(5)]
+    assert labels == ["reward", *expected]
+    assert "the first 12 of 15 components" in axes[-1].get_xlabel()
+    found = _holdout(position=12)
+    axes = pictures.head_figure(found).axes
+    assert len(axes) == 13
+    assert axes[-1].get_xlabel() == "step (decisions)"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_predicted_steps_can_be_seen(count):
+    """A line through one point is nothing, and half a step is no step."""
+    curves = {k: v[:count] for k, v in _holdout().curves.items()}
+    figure = pictures.error_figure({"a": curves})
+    plots.png(figure)  # Sets the limits.
+    for ax in figure.axes:
+        for line in ax.lines:
+            assert (line.get_marker() == "o") == (count == 1)
+        low, high = ax.get_xlim()
+        ticks = [x for x in ax.get_xticks() if low <= x <= high]
+        assert ticks == list(range(1, count + 1))
 
 
 def test_errors_begin_one_step_after_the_last_image():

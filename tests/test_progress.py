@@ -44,6 +44,15 @@ def test_timers_add_up(clock):
     )
 
 
+def test_waiting_has_no_rate(clock):
+    """Hundreds of batches that were there would hide the other rates."""
+    timers = Timers()
+    with timers("wait"):
+        clock(0.5)
+    clock(1.5)
+    assert timers.summary() == {"time/wait": 0.5, "time/wait_share": 0.25}
+
+
 def test_summary_starts_anew(clock):
     """Otherwise shares would be averages over the whole run."""
     timers = Timers()
@@ -104,6 +113,19 @@ def test_bar_shows_progress(clock, terminal, capsys):
     for text in ("5/10", "return=321", "loss=7.25", "updates/s=2", "playing=7"):
         assert text in captured.err
     assert "post_std" not in captured.err
+
+
+def test_bar_shows_changes(clock, terminal, capsys):
+    """A loss is mostly constant: of five digits, the last ones change."""
+    terminal()
+    with Progress(total=10) as progress:
+        progress.advance({"loss": 11356.878, "image": -11299.917, "kl": 6.7548})
+        progress.played(1234)
+        clock(1)
+        progress.played(0)
+    shown = capsys.readouterr().err
+    for text in ("loss=11356.9", "image=-11299.9", "kl=6.75", "playing=1234"):
+        assert f"{text}," in shown or f"{text}]" in shown
 
 
 def test_bar_does_not_wait_for_every_update(clock, terminal):

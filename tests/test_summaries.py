@@ -204,6 +204,20 @@ def test_newest_videos_are_kept(tmp_path):
     assert names == [*kept, "test_cup-1-0000001.gif"]
 
 
+def test_starting_over_drops_later_videos(tmp_path):
+    """As the newest by number, they would push out what is made now."""
+    frames = np.zeros([2, 4, 4, 3], np.uint8)
+    with Logger(tmp_path) as logger:
+        for updates in range(9_999_994, 10_000_005):
+            logger.video(counters(updates), "test/cup", frames)
+    (tmp_path / "videos" / "mine.gif").touch()
+    with Logger(tmp_path, resume_updates=9_999_996) as logger:
+        logger.video(counters(10_000_000), "test/cup", frames)
+    names = {path.name for path in (tmp_path / "videos").iterdir()}
+    kept = (9_999_995, 9_999_996, 10_000_000)
+    assert names == {"mine.gif", *(f"test_cup-{x}.gif" for x in kept)}
+
+
 def test_images_and_plots_can_be_decoded(tmp_path):
     """A wrong size makes TensorBoard squeeze them."""
     image = np.zeros([6, 40, 3], np.uint8)

@@ -18,6 +18,7 @@ CONTEXT_COLOR = (86, 180, 233)
 PREDICTED_COLOR = (230, 159, 0)
 _GAP_COLOR = (0, 0, 0)
 _TEXT_COLOR = (255, 255, 255)
+_READABLE = 8  # Pixels that letters have at least.
 _BORDER = 2  # Pixels around each image of a video, after enlarging.
 
 
@@ -139,9 +140,12 @@ def with_captions(
         frames: uint8 [T, H, W, 3].
         captions: T of them, or one for all.
         colors: Of the letters, as many; white by default.
-        size: Of the letters, in pixels.
+        size: Of the letters, in pixels; smaller where a caption is too long.
     """
-    font = ImageFont.load_default(size)
+    letters = range(size, min(size, _READABLE) - 1, -1)
+    for font in map(ImageFont.load_default, letters):
+        if max(map(font.getlength, captions)) <= frames.shape[2] - size:
+            break
     colors = colors or [_TEXT_COLOR] * len(captions)
     lines = np.empty([len(captions), 2 * size, frames.shape[2], 3], np.uint8)
     for line, text, color in zip(lines, captions, colors, strict=True):

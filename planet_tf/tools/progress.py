@@ -50,7 +50,8 @@ class Timers:
 
         Returns:
             For each name: `time/<name>` in seconds, `time/<name>_share` of the
-            wall time in [0, 1], and `time/<name>_rate` in 1/s, like `rate`.
+            wall time in [0, 1], and, but for "wait", `time/<name>_rate` in
+            1/s, like `rate`.
         """
         now = time.perf_counter()
         wall = max(now - self._start, 1e-9)
@@ -58,7 +59,8 @@ class Timers:
         for name, seconds in self._seconds.items():
             result[f"time/{name}"] = seconds
             result[f"time/{name}_share"] = seconds / wall
-            result[f"time/{name}_rate"] = self.rate(name)
+            if name != "wait":  # The less of it, the higher its rate.
+                result[f"time/{name}_rate"] = self.rate(name)
         self._seconds.clear()
         self._counts.clear()
         self._start = now
@@ -142,7 +144,9 @@ class Progress:
         return due
 
     def _render(self, **extra: float) -> None:
-        self._bar.set_postfix({**extra, **self._notes}, refresh=False)
+        # tqdm itself would write a loss as 1.13e+4 for the whole run.
+        notes = {k: _shown(v) for k, v in {**extra, **self._notes}.items()}
+        self._bar.set_postfix(notes, refresh=False)
 
 
 class Pace:
@@ -166,3 +170,10 @@ class Pace:
             return None
         since, before = self._first
         return (now - since) / (done - before) * (total - done)
+
+
+def _shown(value: float) -> str:
+    """So many digits that changes show."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"

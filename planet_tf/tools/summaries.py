@@ -13,10 +13,11 @@ import json
 import math
 import os
 import pathlib
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -46,9 +47,10 @@ class Logger:
     Args:
         logdir: The run's directory, created if missing.
         resume_updates: Gradient steps in the checkpoint from which the run
-            goes on. Points of metrics.jsonl with more `updates` are dropped,
-            as the run will make them again, and TensorBoard is told to forget
-            its points after the last one that is left. None keeps all.
+            goes on. Points of metrics.jsonl and numbered GIFs with more
+            `updates` are dropped, as the run will make them again, and
+            TensorBoard is told to forget its points after the last one that is
+            left. None keeps all.
 
     Raises:
         OSError: The directory is not writable; names the file.
@@ -61,6 +63,10 @@ class Logger:
     ):
         self._logdir = pathlib.Path(logdir)
         self._logdir.mkdir(parents=True, exist_ok=True)
+        self._videos = self._logdir / "videos"
+        for video in _numbered(self._videos):
+            if resume_updates is not None and video.updates > resume_updates:
+                video.path.unlink()
         self._metrics_path = self._logdir / "metrics.jsonl"
         self._step = _keep_points(self._metrics_path, resume_updates)
         with _explained(self._metrics_path):
@@ -147,15 +153,13 @@ class Logger:
         """
         data = gif.encode_gif(frames, fps, _TOLERANCE)
         stem = name.replace("/", "_")
-        folder = self._logdir / "videos"
-        numbered = folder / f"{stem}-{counters['updates']:07d}.gif"
+        numbered = self._videos / f"{stem}-{counters['updates']:07d}.gif"
         for path in (numbered, self._logdir / f"{stem}.gif"):
             with atomic_write(path) as file:
                 file.write(data)
-        # The digits keep out a name that only begins alike.
-        older = sorted(folder.glob(f"{stem}-{'[0-9]' * 7}*.gif"))[:-_KEPT]
-        for path in older:
-            path.unlink()
+        same = [x for x in _numbered(self._videos) if x.name == stem]
+        for older in sorted(same, key=lambda x: x.updates)[:-_KEPT]:
+            older.path.unlink()
         self._image(counters, name, frames.shape[1:3], data)
 
     def image(
@@ -321,6 +325,21 @@ def _keep_points(path: pathlib.Path, updates: int | None) -> int:
     elif kept != text:
         write_text(path, kept)
     return step
+
+
+class _Video(NamedTuple):
+    """A file `<name>-<updates>.gif`."""
+
+    name: str
+    updates: int
+    path: pathlib.Path
+
+
+def _numbered(folder: pathlib.Path) -> Iterator[_Video]:
+    """The numbered GIFs in a folder, in no order."""
+    for path in folder.glob("*.gif"):
+        if match := re.fullmatch(r"(.+)-(\d{7,})\.gif", path.name):
+            yield _Video(match[1], int(match[2]), path)
 
 
 @contextlib.contextmanager
