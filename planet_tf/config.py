@@ -315,6 +315,8 @@ class Config:
 
     def seed_episodes(self, split: str) -> int:
         """Random episodes per task in "train" or "test"."""
+        # Deviates from planet: optional, as many of both there; effect on
+        # return: none, they are not trained on.
         if split == "test" and self.test_seed_episodes is not None:
             return self.test_seed_episodes
         return self.num_seed_episodes

@@ -250,7 +250,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         help="correlates candidates in time: power 1 / frequency**exponent",
     )
     parser.add_argument(
-        "--warm_start",
+        "--planner_warm_start",
+        dest="warm_start",
         action="store_true",
         help="start from the rest of the last plan",
     )

@@ -27,7 +27,7 @@ _TINY = [
     "--planner_topk=4",
     "--planner_iterations=2",
     "--planner_horizon=4",
-    "--warm_start",
+    "--planner_warm_start",
     "--seed=1",
     "--processes=2",
 ]

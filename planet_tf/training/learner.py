@@ -81,6 +81,8 @@ class Learner:
             strict=True,
         )
         norms = tf.stack([norm for _, norm in clipped])
+        # Deviates from planet: one bad batch must not destroy a run, whose
+        # weights would be NaN for good; effect on return: none otherwise.
         finite = tf.math.is_finite(loss + tf.reduce_sum(norms))
         tf.cond(
             finite,
