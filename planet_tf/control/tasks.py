@@ -37,7 +37,7 @@ TASKS = {
 }
 
 # Not in TASKS, because these need no dm_control. The names are the original's.
-# Deviates from planet: Gymnasium's versions; those it names (-v3, -v0) are gone.
+# Deviates from planet: versions that Gymnasium has; -v3 and -v0 are gone.
 OTHERS = {
     "dummy": Task("module", "planet_tf.control.dummy:Dummy", 4),
     "gym_cheetah": Task("gym", "HalfCheetah-v5", 1),

@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 CONTEXT = 5  # Frames seen before a prediction, as in the paper's videos.
-# Frames of a held-out sequence, these among them. Deviates from planet: there it
-# is as long as a training chunk, 50 by default.
+# Frames of a held-out sequence, these among them.
+# Deviates from planet: there it is as long as a training chunk, 50 by default.
 TEST_LENGTH = 50
 
 
