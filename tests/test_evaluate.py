@@ -206,7 +206,7 @@ def test_full_disk_does_not_lose_the_figures(
     values = types.SimpleNamespace(envs=1, episodes=3, seed=0, policy=True)
     monkeypatch.setattr(flags, "FLAGS", values)
     with pytest.raises(SystemExit) as stop:
-        evaluate.main(["x"])
+        evaluate.main()
     output = capsys.readouterr()
     assert stop.value.code == 1 and output.err == "No space left\n"
     assert "  median                  10.0" in output.out
