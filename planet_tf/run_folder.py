@@ -6,6 +6,7 @@ no lock, so a run that is still going may be read.
 
 import contextlib
 import fcntl
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
@@ -182,9 +183,12 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
 
 def _unusable(logdir: pathlib.Path, error: OSError) -> OSError:
     """The same error, with the flag to change."""
+    path, reason = error.filename, error.strerror
+    if os.path.islink(path) and not os.path.exists(path):
+        reason = f"a link to {os.readlink(path)}, which is not there"
     return OSError(
-        f"--logdir={logdir}: cannot be used ({error.filename}: "
-        f"{error.strerror}). Choose a folder that you may write to."
+        f"--logdir={logdir}: cannot be used ({path}: {reason}). Choose a "
+        "folder that you may write to."
     )
 
 
