@@ -17,6 +17,8 @@ DEVICE := $(shell \
 RUN = .venv/bin/python
 # A GPU that appears later needs other packages, hence a stamp for each.
 READY = .venv/ready-$(DEVICE)
+# None counts where .venv's Python has gone, or is another since.
+WORKS := $(shell $(RUN) -c 'import pip' 2>/dev/null && echo yes)
 
 .PHONY: help
 help:  ## List the targets
@@ -29,9 +31,12 @@ help:  ## List the targets
 .PHONY: setup
 setup: $(READY)  ## Install everything into .venv; the others do so first
 
-$(READY): requirements.txt scripts/setup.sh
-	@PYTHON="$(PYTHON)" bash scripts/setup.sh $(DEVICE)
+$(READY): requirements.txt scripts/setup.sh $(if $(WORKS),,again)
+	@PYTHON='$(PYTHON)' bash scripts/setup.sh $(DEVICE)
 	@touch $@
+
+.PHONY: again
+again:
 
 .PHONY: train
 train: setup  ## Train on TASK, in LOGDIR; the same command continues
@@ -53,7 +58,7 @@ format: setup  ## Put the code into the format that lint asks for
 
 .PHONY: tensorboard
 tensorboard: setup  ## Show the runs in LOGDIR
-	@$(RUN) -m tensorboard.main --logdir $(LOGDIR)
+	@$(RUN) -m tensorboard.main --logdir='$(LOGDIR)'
 
 .PHONY: report
 report: setup  ## Remake results/report and results/earlier/report

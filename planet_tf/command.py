@@ -8,6 +8,8 @@ Those with argparse have `scripts/command_line.py` instead.
 """
 
 import contextlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -36,7 +38,8 @@ def run(main: Callable[..., None], arguments: bool = False) -> NoReturn:
     """Reads the command line and ends the program with `main`.
 
     A command line that cannot be read ends it with one line and status 2,
-    Ctrl-C with status 130.
+    Ctrl-C with status 130, and a reader that has left, as `head` does, with
+    status 141, that of programs in C.
 
     Args:
         main: Called without arguments.
@@ -55,9 +58,17 @@ def run(main: Callable[..., None], arguments: bool = False) -> NoReturn:
         return rest
 
     try:
-        app.run(call, flags_parser=read)
+        try:
+            app.run(call, flags_parser=read)
+        except SystemExit:
+            print(end="", flush=True)  # When Python ends, it is too late.
+            raise
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Else Python tries once more to print what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def parse(arguments: list[str]) -> list[str]:
@@ -94,6 +105,8 @@ def reported() -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # See `run`.
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(1 if isinstance(error, RuntimeError) else 2)

@@ -443,7 +443,8 @@ def load(path: str | os.PathLike) -> Config:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It holds something else; names the file.
+        ValueError: It holds something else, or a value out of bounds; names
+            the file.
     """
     values, version = _read(path)
     if unknown := [name for name in values if name not in _FIELDS]:
@@ -454,7 +455,10 @@ def load(path: str | os.PathLike) -> Config:
             "only that can go on with this run."
         )
     try:
-        values = parameters.converted(Config, values, str(path))
+        config = Config(**parameters.converted(Config, values, str(path)))
+        parameters.check(config, f"{path}: ")
+        for collect in (*config.train_collects, *config.test_collects):
+            parameters.check(collect, f"{path}: collector {collect.name}: ")
     except ValueError as error:
         if version != __version__:
             raise ValueError(
@@ -462,7 +466,7 @@ def load(path: str | os.PathLike) -> Config:
                 f"this is {__version__}. {error}"
             ) from error
         raise
-    return dataclasses.replace(Config(), **values)
+    return config
 
 
 def written_by(path: str | os.PathLike) -> str:
@@ -474,6 +478,10 @@ def _read(path: str | os.PathLike) -> tuple[dict, str]:
     """What is in a file, and the version that wrote it."""
     try:
         values = parameters.read_yaml(pathlib.Path(path).read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text: its byte {error.start} is not UTF-8"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path} is {error}") from error
     if not isinstance(values, dict):

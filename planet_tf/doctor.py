@@ -176,9 +176,10 @@ def memory(config: Config, free: float) -> Finding:
 def disk(config: Config, folder: pathlib.Path) -> Finding:
     """Whether the results of `config` fit into a folder."""
     there = folder
-    while not there.exists():
+    # A link to nothing is there; what is below a closed folder is not.
+    while not os.path.lexists(there):
         there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         return Finding(
             "disk",
             f"{there} cannot be written to",

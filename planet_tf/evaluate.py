@@ -8,7 +8,6 @@ comes true. Reads the run's folder without a lock: it may still be training.
 import contextlib
 import dataclasses
 import itertools
-import os
 import pathlib
 import signal
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import flags, logging
 
-from planet_tf import command, run_folder, worlds
+from planet_tf import command, machine, run_folder, worlds
 from planet_tf.config import ACTING, SEARCH
 from planet_tf.control.episodes import collect, terminated
 from planet_tf.control.make import choose_backend_for
@@ -114,7 +113,7 @@ def main() -> None:
     from planet_tf import evaluation_report
 
     values, run = flags.FLAGS, agent.run
-    envs = values.envs or min(values.episodes, os.cpu_count() or 1)
+    envs = values.envs or min(values.episodes, machine.cores())
     header = {
         "logdir": str(run.logdir.absolute()),
         "checkpoint": run.updates,

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from planet_tf import machine
 from planet_tf.control import rendering
 from planet_tf.control.tasks import SUITE, get_task
 
@@ -202,7 +203,7 @@ def _tensorflow_advice(answer: Answer) -> str:
 
 def cpu(cpuinfo: str) -> Finding:
     """What the processor computes with, from /proc/cpuinfo."""
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
     if not flags:  # ARM, for example.
         return Finding("precision", f"CPU: {cores} cores, float32")

@@ -1,9 +1,10 @@
-"""What a run computes on, recorded beside it."""
+"""What a run computes on, recorded beside it. Imports no TensorFlow."""
 
 import contextlib
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -12,6 +13,16 @@ import subprocess
 from planet_tf import __version__
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "dm_control", "mujoco")
+
+# Microseconds of a container's processes in a period of so many: version 2 of
+# cgroups, then 1.
+_QUOTAS = [
+    ("/sys/fs/cgroup/cpu.max",),
+    (
+        "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+        "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
+    ),
+]
 
 
 def record(path: pathlib.Path, updates: int, gpus: list[str]) -> None:
@@ -33,7 +44,7 @@ def record(path: pathlib.Path, updates: int, gpus: list[str]) -> None:
         "planet_tf": __version__,
         "commit": commit(),
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_gib": round(memory / 2**30, 1),
         "gpus": gpus,
         "python": platform.python_version(),
@@ -43,6 +54,18 @@ def record(path: pathlib.Path, updates: int, gpus: list[str]) -> None:
             line[package] = importlib.metadata.version(package)
     with open(path, "a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def cores() -> int:
+    """Cores that this process may keep busy; a container's may be fewer."""
+    count = len(os.sched_getaffinity(0))
+    for files in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit.
+            text = " ".join(pathlib.Path(file).read_text() for file in files)
+            quota, period = map(int, text.split())
+            if quota > 0:  # -1 is none either.
+                count = min(count, math.ceil(quota / period))
+    return count
 
 
 def processor() -> str:

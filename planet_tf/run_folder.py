@@ -6,6 +6,7 @@ no lock, so a run that is still going may be read.
 
 import contextlib
 import fcntl
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
@@ -140,12 +141,15 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
     Raises:
         ValueError: It holds a run with another config, and `change` is False,
             or one without networks that are wanted now, or with others.
-        OSError: The folder is not readable.
+        OSError: The folder is not readable; names the flag.
     """
     path = logdir / "config.yaml"
-    if not path.exists():
-        return
-    stored = configs.load(path)
+    try:
+        if not path.exists():
+            return
+        stored = configs.load(path)
+    except OSError as error:
+        raise _unusable(logdir, error) from error
     differences = configs.differences(stored, config)
     for name, has, hint in (
         ("--value_loss_scale", lambda it: bool(it.value_loss_scale), ""),
@@ -177,6 +181,17 @@ def prepare(config: Config, logdir: pathlib.Path, change: bool) -> None:
         print("Changed:", *differences, sep="\n  ")
 
 
+def _unusable(logdir: pathlib.Path, error: OSError) -> OSError:
+    """The same error, with the flag to change."""
+    path, reason = error.filename, error.strerror
+    if os.path.islink(path) and not os.path.exists(path):
+        reason = f"a link to {os.readlink(path)}, which is not there"
+    return OSError(
+        f"--logdir={logdir}: cannot be used ({path}: {reason}). Choose a "
+        "folder that you may write to."
+    )
+
+
 @contextlib.contextmanager
 def locked(logdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second process out of the folder.
@@ -187,15 +202,12 @@ def locked(logdir: pathlib.Path) -> Iterator[None]:
         BlockingIOError: Another process is using it.
         OSError: It is not writable.
     """
-    made = [x for x in (logdir, *logdir.parents) if not x.exists()]
     try:
+        made = [x for x in (logdir, *logdir.parents) if not x.exists()]
         logdir.mkdir(parents=True, exist_ok=True)
         file = (logdir / ".lock").open("w")
     except OSError as error:
-        raise OSError(
-            f"--logdir={logdir}: cannot be used ({error.strerror}). Choose a "
-            "folder that you may write to."
-        ) from error
+        raise _unusable(logdir, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

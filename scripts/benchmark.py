@@ -37,6 +37,7 @@ from planet_tf import command, config_flags
 from planet_tf.config import Config
 from planet_tf.control.make import choose_backend_for
 from planet_tf.control.workers import Worker
+from planet_tf.machine import cores
 from planet_tf.validation import validate
 from scripts.benchmark_parts import NAMES, PLAIN, MatrixProduct, Part, parts
 
@@ -192,15 +193,13 @@ def _config() -> Config:
 
 def _threads(count: int | None) -> int:
     """Leaves this process and those it starts so many cores."""
-    cores = sorted(os.sched_getaffinity(0))
+    most = cores()
     if count is None:
-        return len(cores)
-    if count > len(cores):
-        raise ValueError(
-            f"--threads={count}: this machine has {len(cores)} cores"
-        )
+        return most
+    if count > most:
+        raise ValueError(f"--threads={count}: this machine has {most} cores")
     # Before TensorFlow is imported, which then makes so many threads.
-    os.sched_setaffinity(0, cores[:count])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     return count
 
 

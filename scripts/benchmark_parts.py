@@ -203,8 +203,13 @@ def _episode(
     rng: np.random.Generator, rows: int, spec: Spec
 ) -> dict[str, np.ndarray]:
     """One of so many rows, without a meaning."""
+    others = {
+        key: np.zeros([rows, *shape], np.float32)
+        for key, shape in spec.observations.items()
+    }
     actions = rng.uniform(-1, 1, [rows, spec.action_dim])
     return {
+        **others,
         "image": rng.integers(0, 256, [rows, *IMAGE_SHAPE], np.uint8),
         "action": actions.astype(np.float32),
         "reward": np.zeros(rows, np.float32),

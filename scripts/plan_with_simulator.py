@@ -16,7 +16,6 @@ import contextlib
 import csv
 import functools
 import json
-import os
 import pathlib
 import shlex
 import sys
@@ -26,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planet_tf import machine
 from planet_tf.control.environments import Observation
 from planet_tf.control.rewards import get_reward
 from planet_tf.control.simulator import Simulator
@@ -255,8 +255,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="start from the rest of the last plan",
     )
-    cores = len(os.sched_getaffinity(0))
-    add("--processes", default=cores, help="simulators side by side")
+    add("--processes", default=machine.cores(), help="simulators side by side")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead"
     )

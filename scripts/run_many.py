@@ -42,7 +42,8 @@ from planet_tf.tools.files import expanded
 
 # What a command that was told to stop ends with: a run is neither done then nor
 # has it failed.
-_STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_STOPPED = {status for n in _SIGNALS for status in (128 + n, -n)}
 REPLACED = 3  # Exit status of a worker whose run was taken over.
 
 
@@ -195,7 +196,10 @@ def main(program: list[str]) -> None:
     if not program or not shutil.which(program[0]):
         print("Name a program after --, see --help.", file=sys.stderr)
         sys.exit(2)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        # nohup starts it with SIGHUP ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     folder = expanded(flags.FLAGS.folder)
     try:
         failed = work(

@@ -34,15 +34,18 @@ supported() {
 }
 
 find_python() {
-  local name
-  for name in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+  local name names=(python3 python3.13 python3.12 python3.11)
+  if [[ -n ${PYTHON:-} ]]; then
+    names=("$PYTHON")
+  fi
+  for name in "${names[@]}"; do
     if supported "$name"; then
       echo "$name"
       return
     fi
   done
   fail "Python 3.11, 3.12 or 3.13 is needed, and not found as:" \
-    "  ${PYTHON:-python3 python3.13 python3.12 python3.11}" \
+    "  ${names[*]}" \
     "Name one: make PYTHON=/path/to/python3.12 ..."
 }
 

@@ -22,6 +22,7 @@ import psutil
 from absl import flags
 
 from planet_tf import command
+from planet_tf.tools.files import expanded
 
 # Everything runs often; the run has no end of its own.
 SMALL = """
@@ -36,8 +37,16 @@ def main(arguments: list[str]) -> None:
     """Trains, samples and judges."""
     # So that it does not leave the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logdir = pathlib.Path(flags.FLAGS.logdir).expanduser()
-    logdir.mkdir(parents=True)
+    logdir = expanded(flags.FLAGS.logdir)
+    try:
+        logdir.mkdir(parents=True)
+    except OSError as error:
+        print(
+            f"--logdir={logdir}: {error.strerror}. Name a new folder, where "
+            "you may write.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     training = [sys.executable, "-m", "planet_tf.train", f"--logdir={logdir}"]
     with (logdir / "output.txt").open("w") as output:
         run = subprocess.Popen(
@@ -50,9 +59,15 @@ def main(arguments: list[str]) -> None:
             status = run.wait(timeout=300)
     problems = judge(samples)
     if status != 128 + signal.SIGTERM:
-        problems.append(f"the run ended with status {status}")
+        problems.append(f"the run ended with status {status}: {_last(logdir)}")
     print("\n".join(problems) or "Flat.")
     sys.exit(bool(problems))
+
+
+def _last(logdir: pathlib.Path) -> str:
+    """The last thing that the run has said."""
+    lines = (logdir / "output.txt").read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line), "it said nothing")
 
 
 def sample(run: subprocess.Popen, logdir: pathlib.Path) -> list[dict]:
@@ -131,4 +146,10 @@ if __name__ == "__main__":
     flags.DEFINE_float("minutes", 120.0, "How long to train.")
     flags.DEFINE_string("logdir", None, "New folder.", required=True)
     flags.DEFINE_float("every", 5.0, "Seconds between samples.")
+    for name, most in (("minutes", 1e6), ("every", 3600.0)):
+        flags.register_validator(  # Bounds would let NaN pass.
+            name,
+            lambda value, most=most: 0 < value <= most,
+            f"must be above 0, and at most {most:.0f}",
+        )
     command.run(main, arguments=True)

@@ -236,6 +236,17 @@ def test_plain_parts(eagerly, monkeypatch):
     assert found["plan_plain"].gflop == found["plan"].gflop
 
 
+def test_heads_of_the_state_have_something_to_read(eagerly):
+    """Episodes without a meaning have all that the world shows."""
+    config = dataclasses.replace(
+        configs.PRESETS["debug"], action_repeat=100, state_diagnostics=True
+    )
+    with contextlib.ExitStack() as stack:
+        found = parts(["update", "replay"], config, 2, stack)
+        assert np.isfinite(found["update"].run())
+        found["replay"].run()
+
+
 def test_arithmetic_is_not_invented(eagerly):
     """It is counted for the paper's model alone."""
     config = dataclasses.replace(

@@ -1,5 +1,6 @@
 """What all commands do with arguments and errors."""
 
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,29 @@ def test_errors_are_one_line(capsys, error, status):
 def test_mistakes_of_the_code_keep_their_traceback():
     with pytest.raises(TypeError), command.reported():
         raise TypeError
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nsys.argv.append('--help')\ncommand.run(print)",
+        "command.run(lambda: print('what'))",
+        "def main():\n    with command.reported():\n"
+        "        print('what', flush=True)\ncommand.run(main)",
+    ],
+)
+def test_a_reader_that_has_left_is_no_traceback(code):
+    """`... | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-c", f"from planet_tf import command\n{code}"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert result.returncode == 141 and not result.stderr, result.stderr
 
 
 def test_ctrl_c_is_no_traceback():

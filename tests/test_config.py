@@ -8,8 +8,8 @@ import sys
 import pytest
 from absl import flags
 
+from planet_tf import __version__, config_flags
 from planet_tf import config as configs
-from planet_tf import config_flags
 from planet_tf.collects import Collect
 from planet_tf.config import PRESETS, Config
 from planet_tf.validation import validate
@@ -387,6 +387,25 @@ def test_saved_config_comes_back(tmp_path):
     path.write_text("[")
     with pytest.raises(ValueError, match="config.yaml is not YAML"):
         configs.load(path)
+    path.write_bytes(b"seed: \xff")
+    with pytest.raises(ValueError, match="config.yaml is not text: its byte 6"):
+        configs.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: xxx", "model=xxx: must be rssm | ssm | drnn"),
+        ("test_collects: [{name: a, topk: 0}]", "collector a: topk=0: must be"),
+    ],
+)
+def test_a_value_that_cannot_be_is_the_files(tmp_path, text, message):
+    """Nobody gave a flag that could be blamed."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"version: {__version__}\n{text}\n")
+    with pytest.raises(ValueError) as error:
+        configs.load(path)
+    assert str(error.value).startswith(f"{path}: {message}")
 
 
 def test_differences_are_listed():

@@ -286,6 +286,14 @@ def test_memory_of_a_container(tmp_path, monkeypatch):
     assert doctor.free_memory() > before
 
 
+def test_a_disk_that_may_not_be_looked_at(powerless):
+    """Also a link to nothing, where no folder can be made either."""
+    for name in ("closed/run", "link"):
+        finding = doctor.disk(config.Config(), powerless / name)
+        assert finding.text.endswith("cannot be written to")
+        assert "--logdir" in finding.advice
+
+
 def test_disk(tmp_path, monkeypatch):
     paper = config.Config()
     (tmp_path / "file").write_text("")

@@ -22,6 +22,7 @@ MODULES = [
     "planet_tf.control.tasks",
     "planet_tf.control.workers",
     "planet_tf.control.wrappers",
+    "planet_tf.machine",
     "planet_tf.tools.replay",
     "scripts.plan_with_simulator",
     "tests.fakes",

@@ -1,6 +1,7 @@
 """Signals that wait, and signals that do not."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -28,9 +29,24 @@ def test_signals_wait(interruptible):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _run(body):
+def _run(body, *prefix):
     """What a process prints until it ends, and how it ends."""
-    code = (
+    result = subprocess.run(
+        [*prefix, sys.executable, "-c", _code(body)],
+        capture_output=True,
+        text=True,
+        preexec_fn=_without_nohup,
+    )
+    return result.stdout, result.returncode
+
+
+def _without_nohup():
+    """Which the tests may have been started with."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _code(body):
+    return (
         "import os, signal, threading, time\n"
         "from planet_tf.tools.interrupts import stop_in_order, undisturbed\n"
         "def interrupt(*_): os.kill(os.getpid(), signal.SIGINT)\n"
@@ -38,10 +54,55 @@ def _run(body):
         f"stop_in_order()\n{body}\n"
         "time.sleep(60)\nprint('still here')"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_what_else_stops_a_run_waits_too(name):
+    output, status = _run(
+        "try:\n"
+        "    with undisturbed():\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        print('done', flush=True)\n"
+        "except KeyboardInterrupt as stop:\n    os._exit(stop.args[0])"
     )
-    return result.stdout, result.returncode
+    assert (output, status) == ("done\n", signal.Signals[name])
+
+
+def test_a_terminal_that_closes():
+    """Nothing can be printed then, and a run is saved all the same."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import fcntl, sys, termios\n"
+            "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+            + _code(
+                "try:\n    print('ready', flush=True)\n    time.sleep(60)\n"
+                "except KeyboardInterrupt as stop:\n"
+                "    print('saving', flush=True)\n"
+                "    sys.exit(128 + stop.args[0])"
+            ),
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=_without_nohup,
+    )
+    os.close(theirs)
+    assert os.read(ours, 5) == b"ready"
+    os.close(ours)
+    assert process.wait(60) == 129
+
+
+def test_nohup_lets_a_run_go_on():
+    output, status = _run(
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('goes on', flush=True)\nos._exit(0)",
+        "nohup",
+    )
+    assert (output, status) == ("goes on\n", 0)
 
 
 def test_an_interrupt_that_waited_counts_once():

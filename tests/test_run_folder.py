@@ -54,6 +54,35 @@ def test_damaged_episodes_are_passed_over(folder):
     assert run_folder.find(folder).action_dim == 2
 
 
+def test_a_folder_that_may_not_be_entered(powerless):
+    """The answer is a flag to change, not a file that nobody named."""
+    logdir = powerless / "closed" / "run"
+    with pytest.raises(OSError, match=f"--logdir={logdir}: .* Choose a folder"):
+        run_folder.prepare(config.Config(), logdir, change=False)
+    with (
+        pytest.raises(OSError, match=f"--logdir={logdir}: .* Choose a folder"),
+        run_folder.locked(logdir),
+    ):
+        pass
+
+
+def test_a_link_to_nothing(tmp_path):
+    """A disk that is not mounted, say."""
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for logdir in (tmp_path / "link", tmp_path / "link" / "run"):
+        with (
+            pytest.raises(OSError, match=f"to {tmp_path}/gone, which is not"),
+            run_folder.locked(logdir),
+        ):
+            pass
+    (tmp_path / "gone").touch()
+    with (
+        pytest.raises(OSError, match="File exists"),
+        run_folder.locked(tmp_path / "link"),
+    ):
+        pass
+
+
 def test_what_is_missing_is_said(folder):
     with pytest.raises(ValueError, match="no recorded episode"):
         run_folder.find(folder)

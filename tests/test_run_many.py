@@ -27,9 +27,14 @@ def _start(folder, *command, runs=RUNS, period=2.0, flags=()):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A test run in the background of a shell inherits it as ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_with_signals,
     )
+
+
+def _with_signals():
+    """Ignored if the tests run in the background of a shell, or by nohup."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _script(path, text):
@@ -89,7 +94,9 @@ def test_failures_are_said_and_not_repeated(tmp_path):
     assert len(list(tmp_path.glob("runs/*/DONE"))) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]
+)
 def test_a_stopped_worker_leaves_its_run_to_others(tmp_path, number):
     started = tmp_path / "started"
     command = _script(tmp_path / "run", f"touch {started}\nexec sleep 60\n")

@@ -1,8 +1,11 @@
 """What the soak test calls growth."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
 from scripts import soak
 
@@ -27,6 +30,37 @@ def test_growth_is_found_and_noise_is_not(capsys):
     assert problem.startswith("files")
     assert soak.judge(_samples(memory_mib=-5.0)) == []  # Warming up.
     assert soak.judge(_samples()[:5]) == ["only 5 samples"]
+
+
+def _soak(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.soak", *arguments],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "flag", ["--every=-1", "--every=inf", "--minutes=nan", "--minutes=-1"]
+)
+def test_bad_flags_start_nothing(tmp_path, flag):
+    result = _soak(f"--logdir={tmp_path / 'new'}", flag)
+    assert result.returncode == 2 and flag[2:] in result.stderr
+    assert result.stderr.count("\n") == 1 and not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_new(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, tmp_path / "file" / "new"):
+        result = _soak(f"--logdir={folder}")
+        assert result.returncode == 2 and "Name a new folder" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_run_that_cannot_begin_says_why(tmp_path):
+    result = _soak(f"--logdir={tmp_path / 'new'}", "--every=0.1", "--", "--sed")
+    assert result.returncode == 1 and not result.stderr
+    assert "status 2: There is no flag --sed" in result.stdout
 
 
 def test_measures_this_process(tmp_path):

@@ -23,7 +23,8 @@ class ProcessWorld(fakes.FrameIndexWorld):
     """Reports which modules its process has loaded."""
 
     def reset(self, seed):
-        return set(sys.modules), signal.getsignal(signal.SIGINT)
+        deaf_to = (signal.SIGHUP, signal.SIGINT)
+        return set(sys.modules), {signal.getsignal(x) for x in deaf_to}
 
 
 def test_episode_crosses_the_process_border():
@@ -48,11 +49,11 @@ def test_two_workers_at_once():
 
 
 def test_child_is_clean():
-    """Free of TensorFlow, and deaf to the Ctrl-C meant for the parent."""
+    """Free of TensorFlow, and deaf to the signals meant for the parent."""
     with Worker(ProcessWorld) as worker:
-        modules, handler = worker.reset(0)()
+        modules, handlers = worker.reset(0)()
     assert "tensorflow" not in modules
-    assert handler == signal.SIG_IGN
+    assert handlers == {signal.SIG_IGN}
 
 
 def test_main_script_is_not_run_again(tmp_path):

@@ -228,8 +228,9 @@ def _pickled(constructor: Callable[[], Environment]) -> bytes:
 
 def _serve(connection: Connection, constructor: bytes) -> None:
     """The process: answers (succeeded, result) until it is sent None."""
-    # Ctrl-C reaches every process of the terminal; the parent decides.
+    # Ctrl-C and the terminal's end reach every process; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         environment = pickle.loads(constructor)()

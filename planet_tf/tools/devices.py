@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from planet_tf import machine
+
 _MOST = 8  # Every branch is traced and takes memory.
 _branches = 1
 
@@ -28,8 +30,9 @@ def prepare(branches: bool = True) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    cores = len(os.sched_getaffinity(0))
-    if gpus or cores == 1 or not branches:
+    cores = machine.cores()
+    # One core TensorFlow finds itself, unless it is a container's quota.
+    if gpus or not branches or len(os.sched_getaffinity(0)) == 1:
         return
     count = min(cores, _MOST)
     try:

@@ -2,7 +2,8 @@
 
 A product of [n, k] and [k, m] counts as 2 n k m operations; activations, losses
 and the optimizer are left out (below one percent at the paper's sizes), as are
-value and ensemble, which there are not by default.
+value, ensemble and heads of the simulator's state, which there are not by
+default.
 """
 
 
