@@ -11,8 +11,8 @@ once and the spawned processes of the environments stay free of it.
 
 Exit status: 0 when all is done; 1 after an error on the way; 2 for input that
 cannot work, and nothing was written; 75 if another process uses the folder;
-130 and 143 if stopped by Ctrl-C or SIGTERM. After 1, 75, 130 and 143, the same
-command goes on.
+129, 130 and 143 if stopped by SIGHUP (a closed terminal), Ctrl-C or SIGTERM.
+After all but 0 and 2, the same command goes on.
 """
 
 import contextlib
