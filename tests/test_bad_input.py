@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from planet_tf import command, config, config_flags, train
 from planet_tf.tools import parameters
 from planet_tf.tools.replay import Replay
+from planet_tf.training import trainer
 from planet_tf.training.checkpoint import Checkpoint, Position
 from planet_tf.validation import validate
 
@@ -147,7 +148,7 @@ def test_nothing_is_written_before_the_input_is_accepted(
     _reset(command_line)
     arguments = ["train", f"--logdir={logdir}", f"--{name}={value}"]
     with (
-        mock.patch.object(train, "train") as trained,
+        mock.patch.object(trainer, "train") as trained,
         mock.patch.object(train, "choose_backend_for"),
         mock.patch.object(train, "stop_in_order"),
     ):
