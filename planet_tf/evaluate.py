@@ -133,10 +133,14 @@ def main() -> None:
     try:
         choose_backend_for(tasks)
         played = evaluate(agent, tasks, values.episodes, envs, values.seed)
-        for task, each in played.items():  # A full disk must not lose them.
-            figures = evaluation_report.summary(each)
-            print(evaluation_report.table(task, figures), flush=True)
-        evaluation_report.write(outdir, header, played)
+        try:  # A full disk must not lose the figures, nor `| head` the files.
+            for task, each in played.items():
+                figures = evaluation_report.summary(each)
+                print(evaluation_report.table(task, figures), flush=True)
+        finally:
+            evaluation_report.write(outdir, header, played)
+    except BrokenPipeError:
+        raise
     except (OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -1,9 +1,8 @@
 """Trains PlaNet: `python -m planet_tf.train --task=cup_catch`. Read this first.
 
-    flags -> Config -> parts -> the loop
-
-This is the command; the loop is in `training/trainer.py`, and `build.py` makes
-the parts of a Config.
+    flags -> Config     this command
+    Config -> parts     build.py
+    parts -> the loop   training/trainer.py
 
 Everything is kept in `--logdir`; the same command continues a run that was
 stopped. TensorFlow is imported when a run begins, so that flag errors come at
@@ -18,6 +17,7 @@ After all but 0 and 2, the same command goes on.
 import contextlib
 import os
 import shlex
+import signal
 import sys
 import traceback
 
@@ -62,12 +62,18 @@ def main() -> None:
             # Of an earlier start; this one may do better.
             (logdir / "error.txt").unlink(missing_ok=True)
             # An interrupt may get lost in the middle of imports.
-            with without_cuda_complaints(), undisturbed():
+            with undisturbed(), without_cuda_complaints():
                 from planet_tf.training.trainer import train
             train(config, logdir)
     except KeyboardInterrupt as error:
-        print("Stopped. The same command continues this run.\n" + how_to_look)
-        sys.exit(128 + error.args[0])
+        # Ctrl-C ends `tee`, too, and comes without a number before
+        # `stop_in_order`.
+        with contextlib.suppress(BrokenPipeError):
+            print(
+                "Stopped. The same command continues this run.\n" + how_to_look,
+                flush=True,
+            )
+        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -187,10 +187,16 @@ def _fetch_all(
     done = _read_done(outdir / _DONE)
     owners: dict[str, pathlib.Path] = {}
     found, written, skipped, problems = 0, 0, 0, []
+
+    def complain(*texts: str) -> None:
+        problems.extend(texts)
+        for text in texts:  # At once, as the disk may be full before the end.
+            print(text, file=sys.stderr)
+
     for folder in folders:
         name = _plain(str(folder))
         if owners.setdefault(name, folder) != folder:
-            problems.append(
+            complain(
                 f"{folder}: skipped, its files have {owners[name]}'s names"
             )
             continue
@@ -209,17 +215,15 @@ def _fetch_all(
         else:
             files, new = fetch(folder, tags, outdir)
             written += len(files)
-            problems += new
+            complain(*new)
             if not new:  # Otherwise it is read, and complained about, again.
                 done[name] = {**state, "files": files}
                 write_text(outdir / _DONE, json.dumps(done, indent=1))
         found += len(files)
     if not found:
-        problems.append(
+        complain(
             f"--tags={tags}: no scalar of {len(folders)} folder(s) matches"
         )
-    for problem in problems:
-        print(problem, file=sys.stderr)
     print(
         f"{written} file(s) written, {skipped} of {len(folders)} folder(s) "
         f"unchanged since the last time. CSV files: {outdir.resolve()}"

@@ -160,6 +160,9 @@ def _run(
         try:
             status = process.wait()
         except KeyboardInterrupt:
+            # A second one would end this process, and with it a run that saves.
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             process.terminate()
             process.wait()
             raise

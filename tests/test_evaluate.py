@@ -212,6 +212,31 @@ def test_full_disk_does_not_lose_the_figures(
     assert "  median                  10.0" in output.out
 
 
+def test_a_reader_who_leaves_does_not_lose_the_files(
+    played, tmp_path, monkeypatch
+):
+    """`| head` closes the pipe amid the tables."""
+    written = []
+
+    def leave(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(evaluate, "_prepare", lambda _: (agent, [], tmp_path))
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: {"cup": played})
+    monkeypatch.setattr(evaluation_report, "table", leave)
+    monkeypatch.setattr(
+        evaluation_report, "write", lambda *files: written.append(files)
+    )
+    agent = types.SimpleNamespace(
+        run=CountingAgent.run._replace(logdir=tmp_path)
+    )
+    values = types.SimpleNamespace(envs=1, episodes=3, seed=0, policy=True)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    with pytest.raises(BrokenPipeError):
+        evaluate.main()
+    assert written
+
+
 def test_table_against_figures_by_hand(played):
     """Returns 6, 15, 10; lengths 3, 5, 4."""
     found = evaluation_report.summary(played)

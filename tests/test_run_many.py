@@ -114,6 +114,24 @@ def test_a_stopped_worker_leaves_its_run_to_others(tmp_path, number):
     claim.release()
 
 
+def test_a_second_signal_waits_for_the_run_to_save(tmp_path):
+    """`timeout` and schedulers may send theirs twice."""
+    started, saved = tmp_path / "started", tmp_path / "saved"
+    command = _script(
+        tmp_path / "run",
+        f"trap 'sleep 2; touch {saved}; exit 1' TERM\ntouch {started}\n"
+        "while true; do sleep 0.1; done\n",
+    )
+    worker = _start(tmp_path / "runs", command, runs=1)
+    while not started.exists():
+        time.sleep(0.05)
+    worker.terminate()
+    time.sleep(0.7)
+    worker.terminate()
+    worker.communicate(timeout=60)
+    assert worker.returncode == 130 and saved.exists()
+
+
 def test_a_claim_is_kept_though_the_folder_fails_once(tmp_path, monkeypatch):
     failures, touched = [OSError(errno.ESTALE, "Stale")], threading.Event()
 

@@ -218,6 +218,20 @@ def test_starting_over_drops_later_videos(tmp_path):
     assert names == {"mine.gif", *(f"test_cup-{x}.gif" for x in kept)}
 
 
+def test_a_new_run_sets_the_old_ones_videos_aside(tmp_path):
+    """Its checkpoints were moved away; days of it are in this folder."""
+    frames = np.zeros([2, 4, 4, 3], np.uint8)
+    with Logger(tmp_path) as logger:
+        logger.video(counters(7), "test/cup", frames)
+        logger.scalars(counters(7), {"a": 1.0})
+    with Logger(tmp_path, resume_updates=0) as logger:
+        logger.video(counters(1), "test/cup", frames)
+    aside, new = sorted(tmp_path.glob("videos*"), reverse=True)
+    assert [x.name for x in aside.iterdir()] == ["test_cup-0000007.gif"]
+    assert [x.name for x in new.iterdir()] == ["test_cup-0000001.gif"]
+    assert len([*tmp_path.glob("metrics.*.jsonl")]) == 1
+
+
 def test_images_and_plots_can_be_decoded(tmp_path):
     """A wrong size makes TensorBoard squeeze them."""
     image = np.zeros([6, 40, 3], np.uint8)
@@ -225,7 +239,7 @@ def test_images_and_plots_can_be_decoded(tmp_path):
     figure, axes = plots.figure(1, 1, (3, 2))
     axes.plot([1, 2])
     with Logger(tmp_path) as logger:
-        logger.image(counters(1), "strips/a", image)
+        logger.image(counters(1), "plots/a", image)
         logger.figure(counters(1), "plots/a", figure)
     reader = tensorboard(tmp_path)
     (strip,), (plot,) = (reader.Images(f"{x}/a") for x in ("strips", "plots"))

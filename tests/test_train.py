@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -270,6 +271,24 @@ def test_commands_of_the_readme_are_accepted():
         flags.DEFINE_string("logdir", None, "", flag_values=values)
         values(shlex.split(command)[2:])
         config_flags.read(values)
+
+
+def test_an_interrupt_before_its_handler(tmp_path, monkeypatch):
+    """Python's own comes without a number."""
+    monkeypatch.setattr(
+        train, "stop_in_order", mock.Mock(side_effect=KeyboardInterrupt)
+    )
+    monkeypatch.setattr(train, "choose_backend_for", lambda _: None)
+    values = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", values)
+    config_flags.define(values)
+    flags.DEFINE_string("logdir", None, "", flag_values=values)
+    flags.DEFINE_bool("allow_config_change", False, "", flag_values=values)
+    values(["train", f"--logdir={tmp_path}"])
+    monkeypatch.setattr(config_flags, "read", lambda: config.PRESETS["debug"])
+    with pytest.raises(SystemExit) as stop:
+        train.main()
+    assert stop.value.code == 130
 
 
 def test_unusable_folders_are_refused(tmp_path):

@@ -92,7 +92,7 @@ def draw_fast(visual: Any) -> None:
     Args:
         visual: The model's `vis`; read when its first frame is drawn.
     """
-    # Deviates from planet: it has MuJoCo's defaults, which take three times as
+    # Deviates from planet: it has MuJoCo's defaults, which take five times as
     # long; effect on return: unmeasured.
     visual.quality.shadowsize = 256
     visual.quality.offsamples = 0

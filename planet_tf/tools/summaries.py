@@ -64,11 +64,13 @@ class Logger:
         self._logdir = pathlib.Path(logdir)
         self._logdir.mkdir(parents=True, exist_ok=True)
         self._videos = self._logdir / "videos"
+        self._metrics_path = self._logdir / "metrics.jsonl"
+        self._step = _keep_points(
+            self._metrics_path, self._videos, resume_updates
+        )
         for video in _numbered(self._videos):
             if resume_updates is not None and video.updates > resume_updates:
                 video.path.unlink()
-        self._metrics_path = self._logdir / "metrics.jsonl"
-        self._step = _keep_points(self._metrics_path, resume_updates)
         with _explained(self._metrics_path):
             self._metrics = self._metrics_path.open("a", encoding="utf-8")
         # Made anew each time: in a file of every start, TensorBoard would
@@ -293,8 +295,12 @@ def _next_step(last: int, env_steps: int) -> int:
     return max(env_steps, last + 1)
 
 
-def _keep_points(path: pathlib.Path, updates: int | None) -> int:
+def _keep_points(
+    path: pathlib.Path, videos: pathlib.Path, updates: int | None
+) -> int:
     """Drops points that a resumed run makes again; see `Logger`.
+
+    Where none is left, the file and the folder of videos are set aside.
 
     Returns:
         Where TensorBoard shows the last point that is left; 0 without any.
@@ -321,7 +327,10 @@ def _keep_points(path: pathlib.Path, updates: int | None) -> int:
         )
     if text and not kept:
         # The checkpoints were moved away: a new run, but days of the old one.
-        path.replace(path.with_name(f"metrics.{time.time_ns()}.jsonl"))
+        now = time.time_ns()
+        path.replace(path.with_name(f"metrics.{now}.jsonl"))
+        if videos.exists():
+            videos.replace(videos.with_name(f"videos.{now}"))
     elif kept != text:
         write_text(path, kept)
     return step
