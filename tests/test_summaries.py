@@ -239,10 +239,10 @@ def test_images_and_plots_can_be_decoded(tmp_path):
     figure, axes = plots.figure(1, 1, (3, 2))
     axes.plot([1, 2])
     with Logger(tmp_path) as logger:
-        logger.image(counters(1), "plots/a", image)
+        logger.image(counters(1), "plots/strip", image)
         logger.figure(counters(1), "plots/a", figure)
     reader = tensorboard(tmp_path)
-    (strip,), (plot,) = (reader.Images(f"{x}/a") for x in ("strips", "plots"))
+    (strip,), (plot,) = (reader.Images(f"plots/{x}") for x in ("strip", "a"))
     decoded = Image.open(io.BytesIO(strip.encoded_image_string))
     assert np.abs(np.asarray(decoded).astype(int) - image).mean() < 4
     for event in (strip, plot):
