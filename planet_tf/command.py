@@ -66,9 +66,16 @@ def run(main: Callable[..., None], arguments: bool = False) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Else Python tries once more to print what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print_nowhere()
         sys.exit(128 + signal.SIGPIPE)
+
+
+def print_nowhere() -> None:
+    """To be called when the reader of stdout has left.
+
+    Python would try once more to print what is left.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def parse(arguments: list[str]) -> list[str]:

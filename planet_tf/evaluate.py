@@ -144,6 +144,7 @@ def main() -> None:
     except (OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    print("Videos:", *sorted(outdir.absolute().glob("*.gif")))
     print(f"Files: {outdir.absolute()}")
 
 

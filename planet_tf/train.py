@@ -41,6 +41,10 @@ def main() -> None:
     try:
         config = config_flags.read()
         worlds.try_unknown(config)
+        if flags.FLAGS.logdir == "":
+            raise ValueError(
+                "--logdir= is empty: name a folder, or leave it out"
+            )
         logdir = expanded(flags.FLAGS.logdir or _default_logdir(config))
         # Before the lock, which is the first file that is written.
         run_folder.prepare(config, logdir, flags.FLAGS.allow_config_change)
@@ -66,14 +70,15 @@ def main() -> None:
                 from planet_tf.training.trainer import train
             train(config, logdir)
     except KeyboardInterrupt as error:
-        # Ctrl-C ends `tee`, too, and comes without a number before
-        # `stop_in_order`.
-        with contextlib.suppress(BrokenPipeError):
-            print(
-                "Stopped. The same command continues this run.\n" + how_to_look,
-                flush=True,
-            )
+        stopped = "Stopped. The same command continues this run."
+        try:
+            print(stopped, how_to_look, sep="\n", flush=True)
+        except BrokenPipeError:  # Ctrl-C ends `tee`, too.
+            command.print_nowhere()
+        # Without a number before `stop_in_order`.
         sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+    except BrokenPipeError:  # Of `head`, say.
+        raise
     except configs.ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -17,6 +17,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         options.setdefault("formatter_class", argparse.RawTextHelpFormatter)
+        module = sys.modules["__main__"].__spec__
+        if module:  # Started with -m, as all are.
+            options.setdefault("prog", f"python -m {module.name}")
         super().__init__(allow_abbrev=False, **options)
 
     def parse_args(

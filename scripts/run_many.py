@@ -213,6 +213,11 @@ def main(program: list[str]) -> None:
     except OSError as error:
         print(f"{folder}: {error}", file=sys.stderr)
         sys.exit(2)
+    failures = [str(x) for x in sorted(folder.glob("*/FAIL"))]
+    done = len([*folder.glob("*/DONE")])
+    print(f"{done} of {flags.FLAGS.num_runs} runs are done")
+    if failures:
+        print("Failed; remove these to try again:", *failures)
     sys.exit(bool(failed))
 
 

@@ -75,7 +75,7 @@ SLOW = {
 SCRIPTS = sorted(
     f"scripts.{path.stem}"
     for path in (pathlib.Path(__file__).parent.parent / "scripts").glob("*.py")
-    if "__main__" in path.read_text()
+    if 'if __name__ == "__main__"' in path.read_text()
 )
 
 

@@ -273,22 +273,48 @@ def test_commands_of_the_readme_are_accepted():
         config_flags.read(values)
 
 
-def test_an_interrupt_before_its_handler(tmp_path, monkeypatch):
-    """Python's own comes without a number."""
-    monkeypatch.setattr(
-        train, "stop_in_order", mock.Mock(side_effect=KeyboardInterrupt)
-    )
-    monkeypatch.setattr(train, "choose_backend_for", lambda _: None)
+@pytest.fixture
+def command_line(monkeypatch):
+    """Of a command in this process, with neither worlds nor signals."""
     values = flags.FlagValues()
-    monkeypatch.setattr(flags, "FLAGS", values)
     config_flags.define(values)
     flags.DEFINE_string("logdir", None, "", flag_values=values)
     flags.DEFINE_bool("allow_config_change", False, "", flag_values=values)
-    values(["train", f"--logdir={tmp_path}"])
-    monkeypatch.setattr(config_flags, "read", lambda: config.PRESETS["debug"])
-    with pytest.raises(SystemExit) as stop:
+    monkeypatch.setattr(flags, "FLAGS", values)
+    debug = config.PRESETS["debug"]
+    monkeypatch.setattr(config_flags, "read", lambda: debug)
+    for name in ("choose_backend_for", "stop_in_order"):
+        monkeypatch.setattr(train, name, lambda *_: None)
+    return values
+
+
+def test_an_interrupt_before_its_handler(tmp_path, monkeypatch, command_line):
+    """Python's own comes without a number."""
+    stop = mock.Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(train, "stop_in_order", stop)
+    command_line(["train", f"--logdir={tmp_path}"])
+    with pytest.raises(SystemExit) as stopped:
         train.main()
-    assert stop.value.code == 130
+    assert stopped.value.code == 130
+
+
+def test_a_reader_who_leaves_is_no_error(tmp_path, monkeypatch, command_line):
+    """As `head` does; `command.run` ends it quietly."""
+    leave = mock.Mock(side_effect=BrokenPipeError)
+    monkeypatch.setattr(trainer, "train", leave)
+    command_line(["train", f"--logdir={tmp_path}"])
+    with pytest.raises(BrokenPipeError):
+        train.main()
+    assert not (tmp_path / "error.txt").exists()
+
+
+def test_an_empty_logdir_is_refused(monkeypatch, command_line, capsys):
+    """As of a shell's variable that is not set."""
+    monkeypatch.setattr(trainer, "train", lambda *_: None)
+    command_line(["train", "--logdir="])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "--logdir= is empty" in capsys.readouterr().err
 
 
 def test_unusable_folders_are_refused(tmp_path):

@@ -334,6 +334,12 @@ class Replay:
         for task in sorted({held.task for held in episodes}) or [""]:
             mine = [held for held in episodes if held.task == task]
             most = longest(mine)
+            if not mine:
+                raise ValueError(
+                    f"{self._directory} holds no episode"
+                    f"{' of ' if task else ''}{task} that can be used "
+                    f"({self.skipped} unusable files)"
+                )
             if most < length:
                 # Deviates from planet: the original waits forever here.
                 raise ValueError(
