@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from planet_tf.tools.progress import Progress, Timers
+from planet_tf.tools.progress import Pace, Progress, Timers
 
 
 @pytest.fixture
@@ -143,3 +143,13 @@ def test_bar_does_not_wait_for_every_update(clock, terminal):
             progress.advance({"loss": Loss()})
             clock(0.01)
     assert len(reads) == 1
+
+
+def test_pace_leaves_out_the_start(clock):
+    """The first updates take long, as their graph is made."""
+    pace = Pace()
+    assert pace.left(5, 100) is None
+    clock(10)
+    assert pace.left(10, 100) == pytest.approx(180)  # 2 seconds each.
+    clock(20)
+    assert pace.left(25, 100) == pytest.approx(112.5)  # 1.5 since the first.

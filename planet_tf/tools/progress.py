@@ -164,7 +164,7 @@ class Pace:
             done: Updates so far, more at each call.
             total: Those of the run.
         """
-        now = time.time()
+        now = time.monotonic()
         if self._first is None:
             self._first = now, done
             return None
